@@ -1,0 +1,60 @@
+"""
+How a process in a container is ended: by a mark in its environment.
+
+Neither Kubernetes nor Docker can end what an exec started: closing the connection leaves the process
+running. So each command carries a mark of its own in its environment, which its children inherit, and
+a second command, a fixed program for the Agent's own Python, ends whatever carries that mark. No shell,
+no process name to guess, nothing left behind.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+VARIABLE = "CSM_EXEC"
+
+PYTHONS = ("/opt/datadog-agent/embedded/bin/python3", "python3")
+"""Where a container's Python may be, in the order to try. The first is the Agent's own (datadog.md §0)."""
+
+_PROGRAM = """
+import os, signal, sys, time
+mark, grace = sys.argv[1].encode(), float(sys.argv[2])
+def marked():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/environ" % pid, "rb") as environ:
+                if mark in environ.read().split(b"\\0"):
+                    yield int(pid)
+        except OSError:
+            pass
+def send(number):
+    for pid in marked():
+        try:
+            os.kill(pid, number)
+        except OSError:
+            pass
+def gone(deadline):
+    while any(True for _ in marked()):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.05)
+    return True
+send(signal.SIGTERM)
+if not gone(time.monotonic() + grace):
+    send(signal.SIGKILL)
+    sys.exit(0 if gone(time.monotonic() + 1) else 1)
+"""
+
+
+def new_mark() -> str:
+    """A mark that no other command has."""
+    return secrets.token_hex(8)
+
+
+def ending_argv(python: str, mark: str, grace_s: float) -> tuple[str, ...]:
+    """
+    The command that ends all processes carrying `mark`; exit status 0 when none is left.
+
+    It asks them to end (SIGTERM), and kills them after `grace_s`.
+    """
+    return (python, "-I", "-S", "-c", _PROGRAM, f"{VARIABLE}={mark}", f"{grace_s:g}")

@@ -1,0 +1,229 @@
+"""
+The words of csm as data: targets' Agents, findings, verdicts, reports.
+
+Everything here is immutable and crosses a boundary as JSON (the store, `--format json`, files in a
+thread), so it is pydantic. The shape of `Report` is a fixed surface: fields may be added, none is
+renamed or removed without another `schema`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """The base of every value: immutable, and strict about what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Platform(StrEnum):
+    """How an Agent is reached. A host over SSH is a host."""
+
+    KUBERNETES = "kubernetes"
+    DOCKER = "docker"
+    HOST = "host"
+
+
+class Installation(StrEnum):
+    """Who set the Agent up, and so which file a remediation must change."""
+
+    HELM = "helm"
+    OPERATOR = "operator"
+    KUBERNETES = "kubernetes"
+    """On Kubernetes, by neither the chart nor the Operator, or not recognisably so."""
+    DOCKER = "docker"
+    HOST = "host"
+
+
+class Verdict(StrEnum):
+    """What the evidence supports. `unknown` means that it could not be determined."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+
+    @property
+    def badness(self) -> int:
+        """Rank for 'worst first': a larger number is worse."""
+        return _BADNESS[self]
+
+
+_BADNESS: Mapping[Verdict, int] = {
+    Verdict.SKIPPED: 0,
+    Verdict.PASS: 1,
+    Verdict.WARN: 2,
+    Verdict.UNKNOWN: 3,
+    Verdict.FAIL: 4,
+}
+
+
+class Severity(StrEnum):
+    """How much a finding matters. Orders findings within one Agent."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFO = "info"
+
+    @property
+    def badness(self) -> int:
+        """Rank for 'worst first': a larger number is worse."""
+        return len(Severity) - list(Severity).index(self)
+
+
+class Container(Frozen):
+    """One container of an Agent, as the platform describes it."""
+
+    name: str
+    image: str = ""
+    ready: bool = True
+    state: str = "running"
+    """`running`, or why not: `waiting: CrashLoopBackOff`, `terminated: Error (137)`, `exited (1)`."""
+
+
+class Agent(Frozen):
+    """
+    One running Datadog Agent of a target: a node's pod, a container, a host.
+
+    `handle` is what its executor needs to find it again (pod name, container id); nobody else reads it.
+    """
+
+    target: str
+    name: str
+    """Unique in its target, and what people type: `target/name`."""
+    platform: Platform
+    installation: Installation
+    containers: tuple[Container, ...] = ()
+    """Empty on a host."""
+    node: str = ""
+    phase: str = "Running"
+    """The pod's or container's phase; anything but `Running` means that it cannot be asked."""
+    version: str | None = None
+    """As `7.70.1`, when the platform tells (an image tag); `None` means that the Agent must be asked."""
+    namespace: str = ""
+    handle: str = ""
+
+    def container(self, name: str) -> Container | None:
+        """The container of that name, or `None`."""
+        return next((container for container in self.containers if container.name == name), None)
+
+    def __str__(self) -> str:
+        return f"{self.target}/{self.name}"
+
+
+class Step(Frozen):
+    """One thing to do about a finding, as a snippet to copy."""
+
+    platform: str
+    """An `Installation`, or `any`."""
+    title: str = ""
+    language: str
+    """For highlighting: `yaml`, `shell`, `text`."""
+    snippet: str
+
+
+class Remediation(Frozen):
+    """What to do about a finding code, for one installation and Agent version."""
+
+    summary: str
+    steps: tuple[Step, ...] = ()
+    docs: tuple[str, ...] = ()
+
+
+class Finding(Frozen):
+    """A coded observation with its evidence."""
+
+    code: str
+    """`command.what`, for example `selftest.rule_failed`. Stable: other programs match on it."""
+    severity: Severity
+    summary: str
+    evidence: tuple[str, ...] = ()
+    """Lines from the target, already redacted and bounded."""
+    remediation: Remediation | None = None
+
+
+class Invocation(Frozen):
+    """One command that was run on an Agent, and why that one."""
+
+    argv: tuple[str, ...]
+    container: str | None = None
+    why: str = ""
+    exit_status: int | None = None
+    """`None` when the command did not end by itself."""
+    duration_s: float = 0.0
+
+
+class AgentResult(Frozen):
+    """What one Agent's examination came to."""
+
+    agent: str
+    platform: Platform
+    installation: Installation
+    node: str = ""
+    agent_version: str | None = None
+    verdict: Verdict
+    reason: str
+    """One line, for people."""
+    argv: tuple[str, ...] = ()
+    """The command that the verdict rests on."""
+    container: str | None = None
+    why: str = ""
+    """Why that command was chosen."""
+    duration_s: float = 0.0
+    findings: tuple[Finding, ...] = ()
+    invocations: tuple[Invocation, ...] = ()
+    reused_from: str | None = None
+    """The run whose result this is, when the Agent had been asked less than a minute before."""
+
+
+class Report(Frozen):
+    """A run's outcome, as people and programs read it: `csm.report/1`."""
+
+    schema_: Literal["csm.report/1"] = Field(default="csm.report/1", alias="schema")
+    run: str
+    command: str
+    target: str
+    verdict: Verdict
+    reason: str = ""
+    """Why the verdict is what it is, where the Agents' own results do not say."""
+    started: datetime
+    duration_s: float
+    counts: Mapping[Verdict, int]
+    agents: tuple[AgentResult, ...]
+    requested_by: str = ""
+    cancelled_by: str = ""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """The document that `--format json` prints, with `schema` first."""
+        return self.model_dump_json(by_alias=True, indent=indent)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """
+    The verdict of many. Nothing observed is `unknown`: an empty input, or one where all was skipped.
+    """
+    found = max(verdicts, key=lambda verdict: verdict.badness, default=Verdict.UNKNOWN)
+    return Verdict.UNKNOWN if found is Verdict.SKIPPED else found
+
+
+def worst_first(results: Iterable[AgentResult]) -> Sequence[AgentResult]:
+    """Results in the order in which people want to read them."""
+    return sorted(results, key=lambda result: (-result.verdict.badness, result.reason, result.agent))
+
+
+def count(results: Iterable[AgentResult]) -> Mapping[Verdict, int]:
+    """How many results came to each verdict, worst first, without the zeros."""
+    found = Counter(result.verdict for result in results)
+    return {verdict: found[verdict] for verdict in sorted(found, key=lambda v: -v.badness)}
