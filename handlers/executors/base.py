@@ -134,7 +134,7 @@ async def run(
     argv: Sequence[str],
     *,
     container: str | None = None,
-    limits: Limits = Limits(),  # noqa: B008 - immutable
+    limits: Limits = Limits(),
 ) -> Completed:
     """
     Run a command to its end.
@@ -155,7 +155,7 @@ async def converse(
     argv: Sequence[str],
     *,
     container: str | None = None,
-    limits: Limits = Limits(),  # noqa: B008 - immutable
+    limits: Limits = Limits(),
     stdin: bool = True,
 ) -> AsyncIterator[Conversation]:
     """
