@@ -1,0 +1,70 @@
+"""What targets print loses its secrets and its control sequences, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from handlers.redaction import clean, clean_lines, redact
+
+SECRET = "Zq7" + "hunter2" * 4
+HEX = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"api_key: {HEX}",
+        f"DD_API_KEY={HEX}",
+        f'DD-API-KEY: "{HEX}"',
+        f"API Key ending with: {SECRET}",
+        f'{{"password": "{SECRET}", "user": "ana"}}',
+        f'{{\\"password\\": \\"{SECRET}\\"}}',
+        f"password='{SECRET}'",
+        f"password＝{SECRET}",
+        f"AWS_SECRET_ACCESS_KEY={SECRET}",
+        f"https://ana:{SECRET}@example.com/x",
+        f"postgresql://ana:{SECRET}@db/x",
+        f"Authorization: Bearer {SECRET}",
+        f"Cookie: a=1; session={SECRET}",
+        f"snmp community: {SECRET}",
+        f"-----BEGIN RSA PRIVATE {'KEY'}-----\n{SECRET}\n-----END RSA PRIVATE {'KEY'}-----",
+        f"-----BEGIN PRIVATE {'KEY'}-----\n{SECRET}\n",
+        "xox" + f"b-1-{SECRET}",
+        "gh" + f"p_{SECRET}",
+    ],
+)
+def test_no_secret_survives_and_a_second_pass_changes_nothing(line: str) -> None:
+    once = redact(line)
+    assert SECRET not in once.text
+    assert HEX not in once.text
+    assert "[redacted:" in once.text
+    assert sum(once.counts.values()) >= 1
+    assert redact(once.text).text == once.text
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\x00", "\x1b[31m", "\u202e", "\ud800"])
+def test_a_secret_broken_up_by_invisible_characters_is_found(hidden: str) -> None:
+    text = clean(f"pass{hidden}word=Zq7hun{hidden}ter2")
+    assert text == "password=[redacted:password]"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "image: gcr.io/datadoghq/agent@sha256:" + HEX * 2,
+        "commit " + HEX + "01234567",
+        "the token was accepted",
+        "2026-11-24T12:00:00Z rule_id: datadog_agent_cspm_blocker",
+        "https://example.com/a/b?c=d",
+    ],
+)
+def test_text_without_secrets_is_unchanged(line: str) -> None:
+    assert redact(line).text == line
+
+
+def test_a_secret_at_the_bound_does_not_leak_its_beginning() -> None:
+    assert "Zq7" not in clean("x" * 20 + " password=" + SECRET, max_chars=35)
+
+
+def test_lines_are_bounded_with_a_note() -> None:
+    assert clean_lines(b"a\r\n\r\nb\nc\n", max_lines=2) == ("a", "b", "… 1 more lines")
