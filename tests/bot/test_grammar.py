@@ -1,0 +1,46 @@
+"""What people type is read, or refused with a line that would have worked."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.grammar import Cancel, Flare, Help, Runs, Selftest, Show, Targets, Tc, parse, usage
+from handlers.errors import UsageError
+
+LINES = [
+    ("SelfTest\u00a0“cluster-a”", Selftest("cluster-a")),
+    ("selftest <http://a.example|a.example>/node-7", Selftest("a.example", "node-7")),
+    ("tc cluster-a", Tc("cluster-a")),
+    ("flare c/n 123 —email <mailto:a@b.c|a@b.c>", Flare("c", "n", "123", "a@b.c")),
+    ("flare c --email=a@b.c", Flare("c", email="a@b.c")),
+    ("targets", Targets()),
+    ("runs", Runs()),
+    ("runs c", Runs("c")),
+    ("show r-1a", Show("r-1a")),
+    ("cancel r-1a", Cancel("r-1a")),
+    ("help flare", Help("flare")),
+    ("", Help()),
+]
+
+
+@pytest.mark.parametrize(("line", "command"), LINES)
+def test_a_line_is_read_and_its_canonical_form_reads_the_same(line, command):
+    assert parse(line) == command
+    assert type(parse(line)) is type(command)
+    assert parse(str(command)) == command
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["selftset c", "selftest", "selftest a b", "selftest a/", "selftest a;b", "flare c 12x", "flare c --email x",
+     "tc c --email a@b.c", "show 1", "runs a/b", "selftest a\x07", "x" * 2001, "selftest clustre-a", "help nope"],
+)  # fmt: skip
+def test_a_faulty_line_is_refused_with_one_that_works(line):
+    known = ["cluster-a", "c", "a"]
+    with pytest.raises(UsageError) as caught:
+        parse(line, known_targets=known)
+    parse(caught.value.example, known_targets=known)
+
+
+def test_help_offers_only_what_is_there():
+    assert usage(available=("selftest",)) == ("selftest <target>[/<agent>]",)
