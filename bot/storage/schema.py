@@ -1,0 +1,57 @@
+"""The tables, and the schema's version."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+VERSION = 1
+"""Raised with every change of the tables. A database of a newer version is refused, never touched."""
+
+metadata = sa.MetaData()
+
+schema_version = sa.Table("csm_schema", metadata, sa.Column("version", sa.Integer, primary_key=True))
+
+runs = sa.Table(
+    "csm_runs",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("command", sa.String(32), nullable=False),
+    sa.Column("target", sa.String(256), nullable=False),
+    sa.Column("agent", sa.String(256), nullable=False, default=""),
+    sa.Column("requested_by", sa.String(128), nullable=False),
+    sa.Column("source", sa.String(16), nullable=False),  # slack | terminal
+    sa.Column("channel", sa.String(32), nullable=False, default=""),
+    sa.Column("response_url", sa.Text, nullable=False, default=""),
+    sa.Column("state", sa.String(16), nullable=False),  # accepted | running | done
+    sa.Column("accepted_at", sa.Float, nullable=False),  # seconds since the epoch, UTC
+    sa.Column("finished_at", sa.Float),
+    sa.Column("cancelled_by", sa.String(128), nullable=False, default=""),
+    sa.Column("inventory", sa.Text),  # JSON list of model.Agent, once the Agents were found
+    sa.Column("verdict", sa.String(16)),
+    sa.Column("report", sa.Text),  # JSON model.Report
+    sa.Column("permalink", sa.Text, nullable=False, default=""),
+    sa.Index("csm_runs_by_target", "target", "accepted_at"),
+)
+
+results = sa.Table(
+    "csm_results",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("agent", sa.String(256), primary_key=True),
+    sa.Column("target", sa.String(256), nullable=False),
+    sa.Column("command", sa.String(32), nullable=False),
+    sa.Column("asked_at", sa.Float, nullable=False),
+    sa.Column("result", sa.Text),  # JSON model.AgentResult; NULL while the Agent has not answered
+    sa.Index("csm_results_by_agent", "target", "agent", "command", "asked_at"),
+)
+
+posts = sa.Table(
+    "csm_posts",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("key", sa.String(128), primary_key=True),
+    sa.Column("channel", sa.String(32), nullable=False),
+    sa.Column("intended_at", sa.Float, nullable=False),
+    sa.Column("ts", sa.String(32), nullable=False, default=""),  # empty: it is not known whether it was sent
+    sa.Column("extra", sa.Text, nullable=False, default=""),
+)

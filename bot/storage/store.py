@@ -1,0 +1,382 @@
+"""
+The store: SQLite by default, PostgreSQL where there are several replicas.
+
+Every method is a coroutine that hands one transaction to a thread. Writes that come in crowds (accepting
+commands, recording results) are gathered: whatever has arrived while one transaction was being committed
+goes into the next, so a hundred commands at once cost two or three commits, and a single one waits for
+nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot.storage.schema import VERSION, metadata, posts, results, runs, schema_version
+from handlers.errors import ConfigurationError
+from handlers.model import Agent, AgentResult, Report
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """An accepted command: all that is needed to carry it out, also by another process later."""
+
+    id: str
+    command: str
+    target: str
+    agent: str
+    """Empty: all Agents of the target."""
+    requested_by: str
+    source: str
+    """`slack` or `terminal`."""
+    accepted_at: float
+    channel: str = ""
+    response_url: str = ""
+
+    @property
+    def where(self) -> str:
+        """As people type it: `cluster-a` or `cluster-a/node-7`."""
+        return f"{self.target}/{self.agent}" if self.agent else self.target
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the store knows it."""
+
+    request: RunRequest
+    state: str
+    verdict: str | None
+    finished_at: float | None
+    cancelled_by: str
+    permalink: str
+    report: Report | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Where a post is, or that it is not known whether it was sent (`ts` empty)."""
+
+    channel: str
+    ts: str
+    intended_at: float
+    extra: str = ""
+
+
+class Store:
+    """See the module. `open` it, and close it with `aclose`."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self._insert: Any = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+        # SQLite has one writer at a time; more threads would only wait for each other's lock.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
+        self._readers = ThreadPoolExecutor(4, thread_name_prefix="store-read")
+        self._gathered: list[tuple[Callable[[sa.Connection], Any], asyncio.Future[Any]]] = []
+        self._committing = False
+
+    @classmethod
+    async def open(cls, database_url: str) -> Store:
+        """
+        Connect, and bring the tables up to date.
+
+        Raises `ConfigurationError` when the database cannot be used: unreachable, locked, of a newer schema.
+        """
+        store = cls(make_engine(database_url))
+        try:
+            await store._write(_migrate)
+        except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
+            await store.aclose()
+            raise ConfigurationError([_why_unusable(error, store.engine.url)], source="database_url") from error
+        except ConfigurationError:
+            await store.aclose()
+            raise
+        return store
+
+    async def aclose(self) -> None:
+        """Finish what was begun and disconnect. Idempotent."""
+        await asyncio.to_thread(self._writer.shutdown)
+        await asyncio.to_thread(self._readers.shutdown)
+        self.engine.dispose()
+
+    # -- runs ---------------------------------------------------------------------------------------------
+
+    async def accept(self, request: RunRequest) -> bool:
+        """Make a run durable. False when it was accepted before (the same command delivered twice)."""
+
+        def insert(connection: sa.Connection) -> bool:
+            statement = self._insert(runs).values(
+                id=request.id,
+                command=request.command,
+                target=request.target,
+                agent=request.agent,
+                requested_by=request.requested_by,
+                source=request.source,
+                channel=request.channel,
+                response_url=request.response_url,
+                accepted_at=request.accepted_at,
+                state="accepted",
+            )
+            return bool(connection.execute(statement.on_conflict_do_nothing()).rowcount)
+
+        return await self._gather(insert)
+
+    async def run(self, run: str) -> RunRecord | None:
+        """A run with its report, or `None`."""
+        return next(iter(await self._runs(runs.c.id == run, with_report=True)), None)
+
+    async def unfinished(self) -> Sequence[RunRequest]:
+        """Slack's runs that have not ended, oldest first."""
+        found = await self._runs(sa.and_(runs.c.state != "done", runs.c.source == "slack"))
+        return [record.request for record in reversed(found)]
+
+    async def recent_runs(self, *, target: str | None = None, limit: int = 20) -> Sequence[RunRecord]:
+        """The latest runs, newest first."""
+        return await self._runs(runs.c.target == target if target else sa.true(), limit=limit)
+
+    async def joinable(self, command: str, target: str, agent: str, since: float) -> RunRecord | None:
+        """
+        The newest run that covers these Agents and has not ended, or was accepted after `since`.
+
+        A run over the whole target covers each of its Agents.
+        """
+        covers = sa.or_(runs.c.agent == "", runs.c.agent == agent)
+        fresh = sa.or_(runs.c.state != "done", runs.c.accepted_at >= since)
+        found = await self._runs(
+            sa.and_(runs.c.command == command, runs.c.target == target, covers, fresh, runs.c.cancelled_by == ""),
+            limit=1,
+        )
+        return next(iter(found), None)
+
+    async def update_run(self, run: str, **values: Any) -> None:
+        """Set columns of a run."""
+        await self._gather(
+            lambda connection: connection.execute(sa.update(runs).where(runs.c.id == run).values(**values))
+        )
+
+    async def cancel(self, run: str, by: str) -> bool:
+        """Ask for a run's end. False when it has ended or somebody asked before."""
+        statement = sa.update(runs).where(runs.c.id == run, runs.c.state != "done", runs.c.cancelled_by == "")
+        return bool(
+            await self._gather(lambda connection: connection.execute(statement.values(cancelled_by=by)).rowcount)
+        )
+
+    async def cancelled_by(self, run: str) -> str:
+        """Who asked for the run's end, or nothing."""
+        query = sa.select(runs.c.cancelled_by).where(runs.c.id == run)
+        return await self._read(lambda connection: connection.scalar(query)) or ""
+
+    async def finish(self, run: str, report: Report, at: float) -> None:
+        """Keep the report. The run's thread may still be on its way."""
+        await self.update_run(run, report=report.to_json(indent=None), verdict=str(report.verdict), finished_at=at)
+
+    # -- inventory and results ------------------------------------------------------------------------------
+
+    async def keep_inventory(self, run: str, agents: Sequence[Agent]) -> None:
+        """Keep which Agents the run asks, so that a restart asks the same ones."""
+        await self.update_run(
+            run, inventory=json.dumps([agent.model_dump(mode="json") for agent in agents]), state="running"
+        )
+
+    async def inventory(self, run: str) -> Sequence[Agent] | None:
+        """The run's Agents, or `None` when they have not been found yet."""
+        query = sa.select(runs.c.inventory).where(runs.c.id == run)
+        kept = await self._read(lambda connection: connection.scalar(query))
+        return None if kept is None else [Agent.model_validate(agent) for agent in json.loads(kept)]
+
+    async def asked(self, request: RunRequest, agent: str, at: float) -> None:
+        """Note that an Agent is being asked, before it is."""
+        values = {
+            "run": request.id,
+            "agent": agent,
+            "target": request.target,
+            "command": request.command,
+            "asked_at": at,
+        }
+        statement = self._insert(results).values(**values)
+        statement = statement.on_conflict_do_update(index_elements=["run", "agent"], set_={"asked_at": at})
+        await self._gather(lambda connection: connection.execute(statement))
+
+    async def keep_result(self, request: RunRequest, result: AgentResult, at: float) -> None:
+        """Keep what an Agent answered. Once this returns, the Agent is not asked again for this run."""
+        kept = result.model_dump_json()
+        statement = self._insert(results).values(
+            run=request.id, agent=result.agent, target=request.target, command=request.command, asked_at=at, result=kept
+        )
+        statement = statement.on_conflict_do_update(index_elements=["run", "agent"], set_={"result": kept})
+        await self._gather(lambda connection: connection.execute(statement))
+
+    async def results(self, run: str) -> Mapping[str, AgentResult]:
+        """The run's results so far, by Agent."""
+        query = sa.select(results.c.agent, results.c.result).where(results.c.run == run, results.c.result.is_not(None))
+        rows = await self._read(lambda connection: connection.execute(query).all())
+        return {agent: AgentResult.model_validate_json(result) for agent, result in rows}
+
+    async def last_asked(
+        self, command: str, target: str, since: float
+    ) -> Mapping[str, tuple[float, str, AgentResult | None]]:
+        """For each Agent of a target asked after `since`: when, by which run, and what it answered."""
+        query = (
+            sa.select(results.c.agent, results.c.asked_at, results.c.run, results.c.result)
+            .where(results.c.target == target, results.c.command == command, results.c.asked_at >= since)
+            .order_by(results.c.asked_at)
+        )
+        rows = await self._read(lambda connection: connection.execute(query).all())
+        return {
+            agent: (asked_at, run, AgentResult.model_validate_json(result) if result else None)
+            for agent, asked_at, run, result in rows
+        }
+
+    # -- posts ------------------------------------------------------------------------------------------------
+
+    async def intend(self, run: str, key: str, channel: str, at: float) -> Sent | None:
+        """
+        Note that a post is about to be sent. `None` the first time; otherwise what is known of it.
+
+        The note is written before the sending, so a crash in between leaves an entry without `ts`.
+        """
+
+        def note(connection: sa.Connection) -> Sent | None:
+            row = connection.execute(sa.select(posts).where(posts.c.run == run, posts.c.key == key)).first()
+            if row is not None:
+                return Sent(row.channel, row.ts, row.intended_at, row.extra)
+            connection.execute(sa.insert(posts).values(run=run, key=key, channel=channel, intended_at=at))
+            return None
+
+        return await self._gather(note)
+
+    async def sent(self, run: str, key: str, *, channel: str, ts: str = "", extra: str = "") -> None:
+        """Note where a post is."""
+        statement = sa.update(posts).where(posts.c.run == run, posts.c.key == key)
+        await self._gather(lambda connection: connection.execute(statement.values(channel=channel, ts=ts, extra=extra)))
+
+    async def post(self, run: str, key: str) -> Sent | None:
+        """What is known of a post."""
+        query = sa.select(posts).where(posts.c.run == run, posts.c.key == key)
+        row = await self._read(lambda connection: connection.execute(query).first())
+        return None if row is None else Sent(row.channel, row.ts, row.intended_at, row.extra)
+
+    # -- how --------------------------------------------------------------------------------------------------
+
+    async def _runs(
+        self, where: sa.ColumnElement[bool], *, limit: int = 1000, with_report: bool = False
+    ) -> Sequence[RunRecord]:
+        query = sa.select(*(c for c in runs.c if c.name != "inventory" and (with_report or c.name != "report")))
+        query = query.where(where).order_by(runs.c.accepted_at.desc(), runs.c.id).limit(limit)
+        return [_record(row) for row in await self._read(lambda connection: connection.execute(query).all())]
+
+    async def _read(self, query: Callable[[sa.Connection], T]) -> T:
+        def transaction() -> T:
+            with self.engine.connect() as connection:
+                return query(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, transaction)
+
+    async def _write(self, work: Callable[[sa.Connection], T]) -> T:
+        def transaction() -> T:
+            with self.engine.begin() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._writer, transaction)
+
+    async def _gather(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do `work` in the next transaction, together with whatever else is waiting."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._gathered.append((work, future))
+        if not self._committing:
+            self._committing = True
+            try:
+                while self._gathered:
+                    batch, self._gathered = self._gathered, []
+                    await self._commit(batch)
+            finally:
+                self._committing = False
+        return await future
+
+    async def _commit(self, batch: Sequence[tuple[Callable[[sa.Connection], Any], asyncio.Future[Any]]]) -> None:
+        def together(connection: sa.Connection) -> list[Any]:
+            return [work(connection) for work, _ in batch]
+
+        try:
+            # Shielded: whoever happens to lead the batch may be cancelled, the others were not.
+            outcomes: Iterable[Any] = await asyncio.shield(asyncio.ensure_future(self._write(together)))
+        except Exception as error:  # noqa: BLE001 - handed to everyone who waits for this batch
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if not future.done():
+                future.set_result(outcome)
+
+
+def make_engine(database_url: str) -> sa.Engine:
+    """An engine with the settings that both our tables and the durable engine's want."""
+    url = sa.make_url(database_url)
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    engine = sa.create_engine(url, connect_args={"timeout": 5})
+
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        # WAL lets readers and the writer work at once; FULL makes an accepted command survive a power cut.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _migrate(connection: sa.Connection) -> None:
+    if not sa.inspect(connection).has_table(schema_version.name):
+        metadata.create_all(connection)
+        connection.execute(sa.insert(schema_version).values(version=VERSION))
+        return
+    found = connection.scalar(sa.select(sa.func.max(schema_version.c.version))) or 0
+    if found > VERSION:
+        raise ConfigurationError(
+            [
+                f"the database has schema {found}, and this csm knows {VERSION}: it was used by a newer csm. Run that one, or give this one another database."
+            ],
+            source="database_url",
+        )
+    metadata.create_all(connection)
+
+
+def _why_unusable(error: sa.exc.DatabaseError, url: sa.URL) -> str:
+    reason = str(error.orig) if error.orig else str(error)
+    shown = url.render_as_string(hide_password=True)
+    if "locked" in reason:
+        return f"{shown} is locked by another process; stop that one, or wait until it has finished, and start again."
+    return f"{shown} cannot be used: {reason.strip()}"
+
+
+def _record(row: Any) -> RunRecord:
+    request = RunRequest(
+        id=row.id,
+        command=row.command,
+        target=row.target,
+        agent=row.agent,
+        requested_by=row.requested_by,
+        source=row.source,
+        accepted_at=row.accepted_at,
+        channel=row.channel,
+        response_url=row.response_url,
+    )
+    report = getattr(row, "report", None)
+    return RunRecord(
+        request=request,
+        state=row.state,
+        verdict=row.verdict,
+        finished_at=row.finished_at,
+        cancelled_by=row.cancelled_by,
+        permalink=row.permalink,
+        report=Report.model_validate_json(report) if report else None,
+    )
