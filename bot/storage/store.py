@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -81,7 +81,7 @@ class Store:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="store-read")
         self._gathered: list[tuple[Callable[[sa.Connection], Any], asyncio.Future[Any]]] = []
-        self._committing = False
+        self._committer: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, database_url: str) -> Store:
@@ -291,29 +291,27 @@ class Store:
         """Do `work` in the next transaction, together with whatever else is waiting."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._gathered.append((work, future))
-        if not self._committing:
-            self._committing = True
-            try:
-                while self._gathered:
-                    batch, self._gathered = self._gathered, []
-                    await self._commit(batch)
-            finally:
-                self._committing = False
+        # A task of its own commits: whoever waits may be cancelled, the others in the batch were not.
+        if self._committer is None or self._committer.done():
+            self._committer = asyncio.create_task(self._commit_all(), name="store-commit")
         return await future
 
-    async def _commit(self, batch: Sequence[tuple[Callable[[sa.Connection], Any], asyncio.Future[Any]]]) -> None:
-        def together(connection: sa.Connection) -> list[Any]:
-            return [work(connection) for work, _ in batch]
+    async def _commit_all(self) -> None:
+        while self._gathered:
+            batch, self._gathered = self._gathered, []
+            await self._commit([work for work, _ in batch], [future for _, future in batch])
 
+    async def _commit(
+        self, works: Sequence[Callable[[sa.Connection], Any]], waiting: Sequence[asyncio.Future[Any]]
+    ) -> None:
         try:
-            # Shielded: whoever happens to lead the batch may be cancelled, the others were not.
-            outcomes: Iterable[Any] = await asyncio.shield(asyncio.ensure_future(self._write(together)))
+            outcomes = await self._write(lambda connection: [work(connection) for work in works])
         except Exception as error:  # noqa: BLE001 - handed to everyone who waits for this batch
-            for _, future in batch:
+            for future in waiting:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
+        for future, outcome in zip(waiting, outcomes, strict=True):
             if not future.done():
                 future.set_result(outcome)
 

@@ -1,0 +1,276 @@
+"""
+One examination of a target: find its Agents, ask each, keep every answer as it comes, report.
+
+Both the durable runs of Slack and the terminal's commands use this. It may be entered again at any time
+with the same request, after a crash: the Agents are those that were found the first time, and those that
+have answered are not asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from bot.progress import Progress
+from bot.storage.store import RunRequest, Store
+from handlers.errors import NoAgents, TargetError
+from handlers.executors.base import Executor
+from handlers.fanout import ask_all
+from handlers.model import Agent, AgentResult, Finding, Report, Severity, Verdict, count, worst, worst_first
+from handlers.ports import Clock
+
+log = structlog.get_logger(__name__)
+
+Ask = Callable[[Agent, Executor], Awaitable[AgentResult]]
+"""What a command does with one Agent. Turns every failure of the Agent into a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How hard targets are worked."""
+
+    per_target: int = 1000
+    """Agents of one target asked at once, over all runs."""
+    overall: int = 2000
+    min_interval_s: float = 60.0
+    """The same Agent is not asked again within this time: newer Agents queue repeated self-tests."""
+
+
+class Examination:
+    """The Agents of one request, from being found to the report."""
+
+    def __init__(
+        self,
+        request: RunRequest,
+        *,
+        ask: Ask,
+        executor: Executor,
+        store: Store,
+        clock: Clock,
+        pace: Pace,
+        places: Places,
+    ) -> None:
+        self.request = request
+        self._ask = ask
+        self._executor = executor
+        self._store = store
+        self._clock = clock
+        self._pace = pace
+        self._places = places
+        self._agents: Sequence[Agent] | None = None
+        self._results: dict[str, AgentResult] = {}
+        self._cancel = asyncio.Event()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called whenever `progress` would say something new."""
+        self.notes: tuple[str, ...] = ()
+
+    @property
+    def progress(self) -> Progress:
+        """How far it has come."""
+        agents = self._agents
+        return Progress(
+            run=self.request.id,
+            command=self.request.command,
+            target=self.request.where,
+            requested_by=self.request.requested_by,
+            started=datetime.fromtimestamp(self.request.accepted_at, UTC),
+            elapsed_s=max(0.0, self._clock.now().timestamp() - self.request.accepted_at),
+            total=None if agents is None else len(agents),
+            counts=count(self._results.values()),
+            running=tuple(agent.name for agent in agents or () if agent.name not in self._results),
+            cancelling=self._cancel.is_set(),
+            notes=self.notes,
+        )
+
+    def cancel(self) -> None:
+        """Stop asking; `examine` returns soon, and what was found is kept."""
+        self._cancel.set()
+        self.on_change()
+
+    async def find(self) -> Sequence[Agent]:
+        """
+        Find the Agents, or recall those that were found before.
+
+        Raises a `TargetError` when there is none to ask.
+        """
+        self._agents = await self._store.inventory(self.request.id)
+        if self._agents is None:
+            self._agents = self._chosen(await self._executor.agents())
+            await self._store.keep_inventory(self.request.id, self._agents)
+        else:
+            self._results.update(await self._store.results(self.request.id))
+        self.on_change()
+        return self._agents
+
+    async def examine(self) -> None:
+        """Ask every Agent that has not answered yet. Returns early when cancelled."""
+        agents = await self.find()
+        pending = [agent for agent in agents if agent.name not in self._results]
+        asking = asyncio.ensure_future(ask_all(pending, self._answer, at_once=self._pace.per_target))
+        stopping = asyncio.ensure_future(self._cancel.wait())
+        try:
+            await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not asking.done():
+                asking.cancel()
+            # Whatever is being asked ends its remote process before this returns.
+            await asyncio.wait({asking, stopping})
+        if not asking.cancelled():
+            asking.result()
+
+    async def report(self) -> Report:
+        """The report of what has been kept so far. Agents without an answer are `skipped`."""
+        record = await self._store.run(self.request.id)
+        cancelled_by = record.cancelled_by if record else ""
+        agents = await self._store.inventory(self.request.id) or ()
+        kept = await self._store.results(self.request.id)
+        results = worst_first(kept.get(agent.name) or _unasked(agent) for agent in agents)
+        return self._report(results, worst(result.verdict for result in results), "", cancelled_by)
+
+    def failed(self, error: TargetError) -> Report:
+        """The report of a run that could not examine anything."""
+        return self._report((), Verdict.UNKNOWN, str(error), "")
+
+    def _report(self, results: Sequence[AgentResult], verdict: Verdict, reason: str, cancelled_by: str) -> Report:
+        # A cancelled run did not see everything, and so cannot be a pass.
+        if cancelled_by and any(result.verdict is Verdict.SKIPPED for result in results):
+            verdict = worst((verdict, Verdict.UNKNOWN))
+            reason = "The run was cancelled before every Agent had answered."
+        return Report(
+            run=self.request.id,
+            command=self.request.command,
+            target=self.request.where,
+            verdict=verdict,
+            reason=reason,
+            started=datetime.fromtimestamp(self.request.accepted_at, UTC),
+            duration_s=round(max(0.0, self._clock.now().timestamp() - self.request.accepted_at), 3),
+            counts=count(results),
+            agents=tuple(results),
+            requested_by=self.request.requested_by,
+            cancelled_by=cancelled_by,
+        )
+
+    def _chosen(self, agents: Sequence[Agent]) -> Sequence[Agent]:
+        if not agents:
+            raise NoAgents(f"No Datadog Agent was found on {self.request.target}.")
+        if not self.request.agent:
+            return agents
+        chosen = [agent for agent in agents if agent.name == self.request.agent]
+        if not chosen:
+            names = [agent.name for agent in agents]
+            near = difflib.get_close_matches(self.request.agent, names, n=3) or names[:3]
+            raise NoAgents(
+                f"{self.request.target} has no Agent named {self.request.agent}. The nearest of its {len(names)} are: {', '.join(near)}."
+            )
+        return chosen
+
+    async def _answer(self, agent: Agent) -> AgentResult:
+        result = await self._reusable(agent) or await self._asked(agent)
+        await self._store.keep_result(self.request, result, self._clock.now().timestamp())
+        self._results[agent.name] = result
+        self.on_change()
+        return result
+
+    async def _asked(self, agent: Agent) -> AgentResult:
+        async with self._places.of(self.request.target):
+            await self._store.asked(self.request, agent.name, self._clock.now().timestamp())
+            try:
+                return await self._ask(agent, self._executor)
+            except Exception:
+                # A defect of ours in examining one Agent is that Agent's result, and the others go on.
+                log.exception("examination.defect", run=self.request.id, agent=str(agent))
+                return _defect(agent, self.request.id)
+
+    async def _reusable(self, agent: Agent) -> AgentResult | None:
+        """The answer of a moment ago, waited for when it is still on its way."""
+        while True:
+            since = self._clock.now().timestamp() - self._pace.min_interval_s
+            last = (await self._recent(since)).get(agent.name)
+            if last is None:
+                return None
+            asked_at, run, result = last
+            if result is not None:
+                return result.model_copy(update={"reused_from": result.reused_from or run})
+            await self._clock.sleep(min(1.0, max(0.05, asked_at - since)))
+
+    async def _recent(self, since: float) -> Mapping[str, tuple[float, str, AgentResult | None]]:
+        return await self._places.recent(
+            (self.request.command, self.request.target),
+            lambda: self._store.last_asked(self.request.command, self.request.target, since),
+        )
+
+
+class Places:
+    """What all examinations of one process share: places under the limits, and who was asked lately."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._overall = asyncio.Semaphore(pace.overall)
+        self._targets: dict[str, asyncio.Semaphore] = {}
+        self._looks: dict[tuple[str, str], asyncio.Task[Mapping[str, tuple[float, str, AgentResult | None]]]] = {}
+
+    def of(self, target: str) -> _Place:
+        """A place for one Agent of a target."""
+        return _Place(self._targets.setdefault(target, asyncio.Semaphore(self._pace.per_target)), self._overall)
+
+    async def recent(
+        self, key: tuple[str, str], look: Callable[[], Awaitable[Mapping[str, tuple[float, str, AgentResult | None]]]]
+    ) -> Mapping[str, tuple[float, str, AgentResult | None]]:
+        """Look at who was asked lately; a thousand Agents that want to know at once look once."""
+        task = self._looks.get(key)
+        if task is None or task.done():
+
+            async def shared() -> Mapping[str, tuple[float, str, AgentResult | None]]:
+                return await look()
+
+            task = self._looks[key] = asyncio.create_task(shared(), name=f"recent {key}")
+        return await asyncio.shield(task)
+
+
+class _Place:
+    def __init__(self, *semaphores: asyncio.Semaphore) -> None:
+        self._semaphores = semaphores
+
+    async def __aenter__(self) -> None:
+        taken: list[asyncio.Semaphore] = []
+        try:
+            for semaphore in self._semaphores:
+                await semaphore.acquire()
+                taken.append(semaphore)
+        except BaseException:
+            for semaphore in taken:
+                semaphore.release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        for semaphore in self._semaphores:
+            semaphore.release()
+
+
+def _unasked(agent: Agent) -> AgentResult:
+    return AgentResult(
+        agent=agent.name,
+        platform=agent.platform,
+        installation=agent.installation,
+        node=agent.node,
+        agent_version=agent.version,
+        verdict=Verdict.SKIPPED,
+        reason="The run ended before this Agent had answered.",
+    )
+
+
+def _defect(agent: Agent, run: str) -> AgentResult:
+    finding = Finding(
+        code="csm.defect",
+        severity=Severity.MEDIUM,
+        summary=f"csm itself failed while it examined {agent.name}; its log has the details under {run}.",
+    )
+    return _unasked(agent).model_copy(
+        update={"verdict": Verdict.UNKNOWN, "reason": finding.summary, "findings": (finding,)}
+    )

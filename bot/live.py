@@ -1,0 +1,92 @@
+"""
+One message that follows what happens, without wearing Slack out.
+
+chat.update allows about 50 calls a minute for the whole workspace (docs.slack.dev: apis/web-api/rate-limits,
+Tier 3), so updates are coalesced: the latest state wins, a message is updated at most every 1.2 s and less
+often the longer its run lasts, and all messages together take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+import structlog
+
+from bot.messenger import Messenger, Undeliverable
+from bot.render.post import Post
+from bot.storage.store import Sent
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE_S = 1.2
+LAST_PAUSE_S = 10.0
+GROWTH = 1.15
+"""Pauses grow by this factor: a run of a minute makes about 15 updates, one of ten minutes about 70."""
+
+
+class Turns:
+    """Turns for all messages of the workspace: one update every `gap_s`."""
+
+    def __init__(self, gap_s: float = 60 / 45) -> None:
+        self._gap_s = gap_s
+        self._lock = asyncio.Lock()
+
+    async def take(self) -> None:
+        """Wait for one's turn. The first comes at once; the next is `gap_s` later."""
+        await self._lock.acquire()
+        asyncio.get_running_loop().call_later(self._gap_s, self._lock.release)
+
+
+class LiveMessage:
+    """
+    Keeps one message up to date while its block runs: `render` is asked whenever there is time to send.
+
+    Leaving the block stops it at once; the final state is the caller's to send. What Slack refuses is
+    logged and not repeated: the next update says more anyway.
+    """
+
+    def __init__(self, messenger: Messenger, sent: Sent, render: Callable[[], Post], turns: Turns) -> None:
+        self._messenger = messenger
+        self._sent = sent
+        self._render = render
+        self._turns = turns
+        self._changed = asyncio.Event()
+        self._shown: Post | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def changed(self) -> None:
+        """Say that there is something new to show."""
+        self._changed.set()
+
+    async def __aenter__(self) -> LiveMessage:
+        self._task = asyncio.create_task(self._follow(), name="live message")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        # An update on its way must not overtake the final one.
+        await asyncio.wait({self._task})
+
+    async def _follow(self) -> None:
+        pause = FIRST_PAUSE_S
+        while True:
+            await self._changed.wait()
+            await self._turns.take()
+            self._changed.clear()
+            post = self._render()
+            if post != self._shown:
+                await self._show(post)
+            await asyncio.sleep(pause)
+            pause = min(pause * GROWTH, LAST_PAUSE_S)
+
+    async def _show(self, post: Post) -> None:
+        self._shown = post
+        try:
+            await self._messenger.update(self._sent, post, patience_s=60)
+        except Undeliverable as error:
+            log.warning("slack.progress_not_shown", error=error.error)

@@ -1,0 +1,277 @@
+"""
+Everything that goes to Slack: posts that are sent once, updates that are coalesced, files.
+
+The Web API has no key that makes a post idempotent. So the store is told before a post is sent and again
+when it is known where it went; when a crash falls in between, the post is looked for by its metadata
+before it is sent again. That look needs a history scope, which is optional: without it the rule "every
+run ends visibly" wins over "no message twice" (docs/adr/0003).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import structlog
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from bot.render.post import File, Post
+from bot.storage.store import Sent, Store
+from handlers.errors import CsmError
+
+log = structlog.get_logger(__name__)
+
+EVENT = "csm_post"
+"""The metadata event type that our posts carry."""
+
+GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
+"""Answers of chat.update after which only a new message helps."""
+
+
+class Undeliverable(CsmError):
+    """Slack will not take this message, however often it is sent. `error` is Slack's word for why."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(f"Slack refuses the message: {error}")
+        self.error = error
+
+
+class Messenger:
+    """Sends for all runs, within Slack's limits."""
+
+    def __init__(self, client: AsyncWebClient, store: Store, *, patience_s: float = 3600.0) -> None:
+        self._client = client
+        self._store = store
+        self._patience_s = patience_s
+        self._paused_until: dict[str, float] = {}
+        self.calls = 0
+        """Calls made so far, retries included."""
+
+    async def post_once(self, run: str, post: Post, *, channel: str, thread_ts: str | None = None) -> Sent:
+        """
+        Send a post of a run, unless it was sent before; returns where it is.
+
+        Raises `Undeliverable`. Safe to repeat after a crash at any moment.
+        """
+        known = await self._store.intend(run, post.key, channel, time.time())
+        if known and known.ts:
+            return known
+        if known and (ts := await self._find(run, post.key, known, thread_ts)):
+            await self._store.sent(run, post.key, channel=channel, ts=ts)
+            return Sent(channel, ts, known.intended_at)
+
+        async def sent_after_all() -> Mapping[str, Any] | None:
+            ts = await self._find(run, post.key, Sent(channel, "", time.time() - 60), thread_ts)
+            return None if ts is None else {"channel": channel, "ts": ts}
+
+        answer = await self._call(
+            self._client.chat_postMessage,
+            instead_of_repeating=sent_after_all,
+            channel=channel,
+            thread_ts=thread_ts,
+            text=post.text,
+            blocks=list(post.blocks),
+            metadata={"event_type": EVENT, "event_payload": {"run": run, "key": post.key}},
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+        # A direct message is addressed by the user's id and lives in the channel of the answer.
+        sent = Sent(str(answer["channel"]), str(answer["ts"]), time.time())
+        await self._store.sent(run, post.key, channel=sent.channel, ts=sent.ts)
+        return sent
+
+    async def update(self, sent: Sent, post: Post, *, patience_s: float | None = None) -> None:
+        """Make a sent message show `post`. Raises `Undeliverable`."""
+        await self._call(
+            self._client.chat_update,
+            patience_s=patience_s,
+            channel=sent.channel,
+            ts=sent.ts,
+            text=post.text,
+            blocks=list(post.blocks),
+        )
+
+    async def attach_once(
+        self, run: str, key: str, files: Sequence[File], *, channel: str, thread_ts: str, comment: str
+    ) -> None:
+        """
+        Put files into a thread as one message, once.
+
+        The upload ids are kept before the files are shared, so a repeated call shares the same uploads.
+        """
+        known = await self._store.intend(run, key, channel, time.time())
+        if known and known.ts:
+            return
+        uploads = json.loads(known.extra) if known and known.extra else None
+        if uploads is None:
+            uploads = [{"id": await self._upload(file), "title": file.title} for file in files]
+            await self._store.sent(run, key, channel=channel, extra=json.dumps(uploads))
+        elif known and await self._shared(uploads, known, thread_ts):
+            await self._store.sent(run, key, channel=channel, ts="shared", extra=json.dumps(uploads))
+            return
+        await self._call(
+            self._client.files_completeUploadExternal,
+            files=uploads,
+            channel_id=channel,
+            thread_ts=thread_ts,
+            initial_comment=comment,
+        )
+        await self._store.sent(run, key, channel=channel, ts="shared", extra=json.dumps(uploads))
+
+    async def permalink(self, sent: Sent) -> str:
+        """The address of a message, or nothing when Slack does not tell."""
+        try:
+            answer = await self._call(
+                self._client.chat_getPermalink, channel=sent.channel, message_ts=sent.ts, patience_s=10
+            )
+        except Undeliverable:
+            return ""
+        return str(answer["permalink"])
+
+    async def tell(self, user: str, channel: str, post: Post) -> None:
+        """Say something to one person only; a person whom Slack cannot reach is not a reason to fail."""
+        try:
+            await self._call(
+                self._client.chat_postEphemeral,
+                channel=channel,
+                user=user,
+                text=post.text,
+                blocks=list(post.blocks),
+                patience_s=30,
+            )
+        except Undeliverable as error:
+            log.warning("slack.ephemeral_undeliverable", user=user, channel=channel, error=error.error)
+
+    async def respond(self, response_url: str, post: Post) -> bool:
+        """Answer on a response_url (five uses, thirty minutes). False when it is used up."""
+        payload = {
+            "response_type": "ephemeral",
+            "text": post.text,
+            "blocks": list(post.blocks),
+            "replace_original": False,
+        }
+        try:
+            async with self._session().post(response_url, json=payload, timeout=aiohttp.ClientTimeout(10)) as answer:
+                return answer.ok
+        except (aiohttp.ClientError, TimeoutError) as error:
+            log.warning("slack.response_url_failed", error=type(error).__name__)
+            return False
+
+    def _session(self) -> aiohttp.ClientSession:
+        assert self._client.session is not None, "the composition root gives the client its session"
+        return self._client.session
+
+    async def _upload(self, file: File) -> str:
+        content = file.content.encode()
+        slot = await self._call(
+            self._client.files_getUploadURLExternal,
+            filename=file.name,
+            length=len(content),
+            snippet_type=file.snippet_type or None,
+        )
+
+        async def send() -> Mapping[str, Any]:
+            async with self._session().post(
+                slot["upload_url"], data=content, timeout=aiohttp.ClientTimeout(60)
+            ) as answer:
+                answer.raise_for_status()
+            return {}
+
+        await self._call(send)
+        return str(slot["file_id"])
+
+    async def _find(self, run: str, key: str, known: Sent, thread_ts: str | None) -> str | None:
+        """Look for a post that may have been sent before a crash."""
+
+        def ours(message: Mapping[str, Any]) -> bool:
+            metadata = message.get("metadata") or {}
+            return metadata.get("event_type") == EVENT and metadata.get("event_payload") == {"run": run, "key": key}
+
+        found = await self._search(ours, known, thread_ts)
+        return None if found is None else str(found["ts"])
+
+    async def _shared(self, uploads: Sequence[Mapping[str, str]], known: Sent, thread_ts: str) -> bool:
+        ids = {upload["id"] for upload in uploads}
+        found = await self._search(lambda message: ids <= {f["id"] for f in message.get("files", [])}, known, thread_ts)
+        return found is not None
+
+    async def _search(
+        self, wanted: Callable[[Mapping[str, Any]], bool], known: Sent, thread_ts: str | None
+    ) -> Mapping[str, Any] | None:
+        cursor = ""
+        # A minute of clock difference between Slack and here does not hide the message.
+        where: dict[str, Any] = {
+            "channel": known.channel,
+            "oldest": f"{known.intended_at - 60:.6f}",
+            "limit": 200,
+            "include_all_metadata": True,
+        }
+        while True:
+            try:
+                if thread_ts:
+                    answer = await self._call(
+                        self._client.conversations_replies, ts=thread_ts, cursor=cursor or None, **where
+                    )
+                else:
+                    answer = await self._call(self._client.conversations_history, cursor=cursor or None, **where)
+            except Undeliverable as error:
+                log.warning("slack.cannot_look_for_earlier_post", error=error.error)
+                return None
+            for message in answer["messages"]:
+                if wanted(message):
+                    return message  # type: ignore[no-any-return]
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return None
+
+    async def _call(
+        self,
+        method: Callable[..., Awaitable[Any]],
+        *,
+        patience_s: float | None = None,
+        instead_of_repeating: Callable[[], Awaitable[Mapping[str, Any] | None]] | None = None,
+        **arguments: Any,
+    ) -> AsyncSlackResponse | Mapping[str, Any]:
+        """
+        Call until Slack takes it: waits out 429 for as long as it says, and outages with growing pauses.
+
+        After an answer that leaves open whether Slack has done it (a lost connection, a 500), whatever
+        `instead_of_repeating` returns is taken for the answer. Raises `Undeliverable` for answers that
+        waiting does not change, or when patience is at its end.
+        """
+        name = getattr(method, "__name__", "call")
+        give_up = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
+        pause = 0.5
+        while True:
+            await asyncio.sleep(max(0.0, self._paused_until.get(name, 0.0) - time.monotonic()))
+            self.calls += 1
+            try:
+                return await method(**{key: value for key, value in arguments.items() if value is not None})  # type: ignore[no-any-return]
+            except SlackApiError as error:
+                refusal = error.response
+                if refusal.status_code == 429:
+                    wait = float(refusal.headers.get("Retry-After", 1))
+                    self._paused_until[name] = time.monotonic() + wait
+                elif refusal.status_code < 500 and refusal.get("error") not in {
+                    "internal_error",
+                    "fatal_error",
+                    "service_unavailable",
+                }:
+                    raise Undeliverable(str(refusal.get("error"))) from error
+                else:
+                    wait, pause = pause, min(pause * 2, 30)
+                reason = str(refusal.get("error") or refusal.status_code)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                wait, pause, reason = pause, min(pause * 2, 30), type(error).__name__
+            if time.monotonic() + wait > give_up:
+                raise Undeliverable(reason)
+            log.info("slack.waiting", method=name, seconds=wait, reason=reason)
+            await asyncio.sleep(wait)
+            if instead_of_repeating and reason != "ratelimited" and (answer := await instead_of_repeating()):
+                return answer
