@@ -18,7 +18,7 @@ import structlog
 
 from bot.progress import Progress
 from bot.storage.store import RunRequest, Store
-from handlers.errors import NoAgents, TargetError
+from handlers.errors import NoAgents, TargetDenied, TargetError, TargetUnreachable
 from handlers.executors.base import Executor
 from handlers.fanout import ask_all
 from handlers.model import Agent, AgentResult, Finding, Report, Severity, Verdict, count, worst, worst_first
@@ -39,6 +39,14 @@ class Pace:
     overall: int = 2000
     min_interval_s: float = 60.0
     """The same Agent is not asked again within this time: newer Agents queue repeated self-tests."""
+
+
+_REMEDIES: Mapping[type[TargetError], str] = {
+    TargetUnreachable: "Check that {target} is up and that csm can reach its address from where it runs; then ask again.",
+    TargetDenied: "Give csm's account on {target} the right that is named above; then ask again.",
+    NoAgents: "Check that the Agent is deployed on {target}, and the namespace and selector of {target} in the configuration.",
+    TargetError: "Check the entry for {target} in the configuration; then ask again.",
+}
 
 
 class Examination:
@@ -135,7 +143,8 @@ class Examination:
 
     def failed(self, error: TargetError) -> Report:
         """The report of a run that could not examine anything."""
-        return self._report((), Verdict.UNKNOWN, str(error), "")
+        remedy = _REMEDIES.get(type(error), _REMEDIES[TargetError]).format(target=self.request.target)
+        return self._report((), Verdict.UNKNOWN, str(error), "").model_copy(update={"remedy": remedy})
 
     def _report(self, results: Sequence[AgentResult], verdict: Verdict, reason: str, cancelled_by: str) -> Report:
         # A cancelled run did not see everything, and so cannot be a pass.

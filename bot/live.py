@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 import structlog
 
@@ -60,7 +61,7 @@ class LiveMessage:
         """Say that there is something new to show."""
         self._changed.set()
 
-    async def __aenter__(self) -> LiveMessage:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._follow(), name="live message")
         return self
 

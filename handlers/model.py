@@ -196,6 +196,8 @@ class Report(Frozen):
     verdict: Verdict
     reason: str = ""
     """Why the verdict is what it is, where the Agents' own results do not say."""
+    remedy: str = ""
+    """What to do, when no Agent could be examined."""
     started: datetime
     duration_s: float
     counts: Mapping[Verdict, int]

@@ -13,7 +13,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -24,6 +24,11 @@ from handlers.errors import ConfigurationError
 from handlers.model import Agent, AgentResult, Report
 
 T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 5000
+"""How long a write waits for another process's, before the database counts as locked."""
+
+_WITHOUT_JSON = tuple(column for column in runs.c if column.name not in {"inventory", "report"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,14 @@ class RunRecord:
     cancelled_by: str
     permalink: str
     report: Report | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a command: a run of its own, another's run, or (neither) it was known already."""
+
+    fresh: bool
+    joined: RunRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +122,31 @@ class Store:
 
     # -- runs ---------------------------------------------------------------------------------------------
 
-    async def accept(self, request: RunRequest) -> bool:
-        """Make a run durable. False when it was accepted before (the same command delivered twice)."""
+    async def accept(self, request: RunRequest, *, join_since: float | None = None) -> Accepted:
+        """
+        Make a run durable, once: the same command delivered twice is the same run.
 
-        def insert(connection: sa.Connection) -> bool:
-            statement = self._insert(runs).values(
-                id=request.id,
-                command=request.command,
-                target=request.target,
-                agent=request.agent,
-                requested_by=request.requested_by,
-                source=request.source,
-                channel=request.channel,
-                response_url=request.response_url,
-                accepted_at=request.accepted_at,
-                state="accepted",
-            )
-            return bool(connection.execute(statement.on_conflict_do_nothing()).rowcount)
+        With `join_since`, a run that covers these Agents, and has not ended or was accepted after that
+        time, is joined instead. A run over a whole target covers each of its Agents.
+        """
+        covers = sa.or_(runs.c.agent == "", runs.c.agent == request.agent)
+        fresh = sa.or_(runs.c.state != "done", runs.c.accepted_at >= (join_since or 0.0))
+        same = sa.and_(runs.c.command == request.command, runs.c.target == request.target)
+        joinable = sa.select(*_WITHOUT_JSON).where(
+            same, covers, fresh, runs.c.cancelled_by == "", runs.c.id != request.id
+        )
+        insert = self._insert(runs).values(**asdict(request), state="accepted").on_conflict_do_nothing()
 
-        return await self._gather(insert)
+        def transaction(connection: sa.Connection) -> Accepted:
+            if connection.scalar(sa.select(runs.c.id).where(runs.c.id == request.id)):
+                return Accepted(fresh=False)
+            if join_since is not None and (
+                row := connection.execute(joinable.order_by(runs.c.accepted_at.desc())).first()
+            ):
+                return Accepted(fresh=False, joined=_record(row))
+            return Accepted(fresh=bool(connection.execute(insert).rowcount))
+
+        return await self._gather(transaction)
 
     async def run(self, run: str) -> RunRecord | None:
         """A run with its report, or `None`."""
@@ -141,20 +160,6 @@ class Store:
     async def recent_runs(self, *, target: str | None = None, limit: int = 20) -> Sequence[RunRecord]:
         """The latest runs, newest first."""
         return await self._runs(runs.c.target == target if target else sa.true(), limit=limit)
-
-    async def joinable(self, command: str, target: str, agent: str, since: float) -> RunRecord | None:
-        """
-        The newest run that covers these Agents and has not ended, or was accepted after `since`.
-
-        A run over the whole target covers each of its Agents.
-        """
-        covers = sa.or_(runs.c.agent == "", runs.c.agent == agent)
-        fresh = sa.or_(runs.c.state != "done", runs.c.accepted_at >= since)
-        found = await self._runs(
-            sa.and_(runs.c.command == command, runs.c.target == target, covers, fresh, runs.c.cancelled_by == ""),
-            limit=1,
-        )
-        return next(iter(found), None)
 
     async def update_run(self, run: str, **values: Any) -> None:
         """Set columns of a run."""
@@ -269,7 +274,7 @@ class Store:
     async def _runs(
         self, where: sa.ColumnElement[bool], *, limit: int = 1000, with_report: bool = False
     ) -> Sequence[RunRecord]:
-        query = sa.select(*(c for c in runs.c if c.name != "inventory" and (with_report or c.name != "report")))
+        query = sa.select(*_WITHOUT_JSON, *([runs.c.report] if with_report else []))
         query = query.where(where).order_by(runs.c.accepted_at.desc(), runs.c.id).limit(limit)
         return [_record(row) for row in await self._read(lambda connection: connection.execute(query).all())]
 
@@ -321,12 +326,12 @@ def make_engine(database_url: str) -> sa.Engine:
     url = sa.make_url(database_url)
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    engine = sa.create_engine(url, connect_args={"timeout": 5})
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         # WAL lets readers and the writer work at once; FULL makes an accepted command survive a power cut.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
+        for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
