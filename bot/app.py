@@ -1,0 +1,126 @@
+"""The composition root of `csm serve`: every part is made here, in order, and closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Mapping
+
+import aiohttp
+import structlog
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.error import BoltError
+from slack_bolt.response import BoltResponse
+
+from bot import slack
+from bot.clock import SystemClock
+from bot.commands import commands
+from bot.directory import SlackDirectory
+from bot.errands import Errands
+from bot.examination import Pace
+from bot.listeners import actions as action_listeners
+from bot.listeners import commands as command_listeners
+from bot.listeners.desk import Desk
+from bot.messenger import Messenger
+from bot.policy import Policy
+from bot.runs import Runs
+from bot.settings import Secrets, Settings
+from bot.socket import Socket
+from bot.storage.store import Store
+from bot.targets import described, executors
+from handlers.executors.base import Executor
+
+log = structlog.get_logger(__name__)
+
+
+async def serve(settings: Settings, secrets: Secrets) -> None:
+    """Run the bot until it is told to stop. Raises `ConfigurationError` before it starts, never after."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with bot(settings, secrets):
+        log.info("bot.ready", targets=len(settings.targets), transport=settings.slack.transport)
+        await stopping.wait()
+        log.info("bot.stopping")
+
+
+@contextlib.asynccontextmanager
+async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
+    """The running bot."""
+    async with contextlib.AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)))
+        client = slack.client(secrets.bot_token.get_secret_value(), secrets.api_url, session)
+        identity = await slack.check_bot(client, required=slack.required_scopes())
+        store = await Store.open(settings.database_url)
+        stack.push_async_callback(store.aclose)
+        targets = await stack.enter_async_context(_closing(executors(settings)))
+        messenger = Messenger(client, store)
+        errands = Errands()
+        stack.push_async_callback(errands.aclose)
+        policy = Policy(settings.policy)
+        directory = SlackDirectory(client, team_id=identity.team_id, groups=policy.groups_named)
+        runs = Runs(
+            store=store,
+            messenger=messenger,
+            targets=targets,
+            commands=commands(settings),
+            clock=SystemClock(),
+            pace=Pace(
+                settings.limits.per_target, settings.limits.overall, settings.limits.min_interval.total_seconds()
+            ),
+        )
+        stack.push_async_callback(runs.aclose)
+        await runs.launch(settings.database_url)
+        desk = Desk(runs, store, policy, directory, messenger, errands, described(settings), settings.slack.command)
+        errands.run(directory.warm(), name="warm the directory")
+        app = _bolt(client, secrets, desk)
+        if settings.slack.transport == "socket":
+            app_token = secrets.app_token.get_secret_value()
+            await slack.check_app_token(client, app_token)
+            await stack.enter_async_context(Socket(app, app_token))
+        else:
+            await stack.enter_async_context(_http(app, settings))
+        yield app
+
+
+def _bolt(client: slack.AsyncWebClient, secrets: Secrets, desk: Desk) -> AsyncApp:
+    signing_secret = secrets.signing_secret.get_secret_value() if secrets.signing_secret else None
+    app = AsyncApp(client=client, signing_secret=signing_secret, logger=logging.getLogger("slack_bolt"))
+    command_listeners.register(app, desk)
+    action_listeners.register(app, desk)
+
+    @app.error
+    async def failed(error: Exception, response: BoltResponse | None) -> BoltResponse | None:
+        log.error("listener.failed", exc_info=error)
+        if response is None or isinstance(error, BoltError):
+            return None
+        text = "csm failed to read this, and nothing was started. Try again; its log has the details."
+        return BoltResponse(status=200, body={"response_type": "ephemeral", "text": text})
+
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _closing(targets: Mapping[str, Executor]) -> AsyncIterator[Mapping[str, Executor]]:
+    try:
+        yield targets
+    finally:
+        outcomes = await asyncio.gather(*(executor.aclose() for executor in targets.values()), return_exceptions=True)
+        for name, outcome in zip(targets, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                log.warning("target.not_closed", target=name, error=type(outcome).__name__)
+
+
+@contextlib.asynccontextmanager
+async def _http(app: AsyncApp, settings: Settings) -> AsyncIterator[None]:
+    """Slack's other way in: requests with a signature, to /slack/events."""
+    runner = aiohttp.web.AppRunner(app.web_app("/slack/events"))
+    await runner.setup()
+    try:
+        site = aiohttp.web.TCPSite(runner, settings.slack.host, settings.slack.port)
+        await site.start()
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,85 @@
+"""
+Who a Slack user is: in which groups, and whether a guest, a stranger, a bot or gone.
+
+Slack is asked once per person and group and then again after `TTL_S`; many questions at once are one call.
+Only the groups that the policy names are ever looked up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any
+
+import structlog
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.policy import Person
+
+log = structlog.get_logger(__name__)
+
+TTL_S = 60.0
+"""How long a change of a group's members may go unnoticed."""
+
+
+class SlackDirectory:
+    """People and groups of one workspace."""
+
+    def __init__(self, client: AsyncWebClient, *, team_id: str, groups: Collection[str]) -> None:
+        self._client = client
+        self._team_id = team_id
+        self._groups = frozenset(groups)
+        self._known: dict[str, tuple[float, asyncio.Task[Any]]] = {}
+
+    async def person(self, user: str) -> Person:
+        """
+        The person behind a user id. Raises `SlackApiError` when Slack does not tell.
+
+        A group that cannot be looked up counts as one without members: the policy then allows less, not more.
+        """
+        info, members = await asyncio.gather(
+            self._remembered(f"user:{user}", lambda: self._user(user)), self._remembered("groups", self._members)
+        )
+        return Person(
+            id=user,
+            groups=frozenset(name for name, people in members.items() if user in people),
+            stranger=bool(info.get("is_stranger")) or info.get("team_id", self._team_id) != self._team_id,
+            guest=bool(info.get("is_restricted") or info.get("is_ultra_restricted")),
+            bot=bool(info.get("is_bot")),
+            deactivated=bool(info.get("deleted")),
+        )
+
+    async def warm(self) -> None:
+        """Look the groups up before anybody waits for it."""
+        await self._remembered("groups", self._members)
+
+    async def _user(self, user: str) -> Mapping[str, Any]:
+        answer = await self._client.users_info(user=user)
+        return answer["user"]  # type: ignore[no-any-return]
+
+    async def _members(self) -> Mapping[str, Collection[str]]:
+        """Members by handle (`@sre`) and by id (`S…`), for the groups that the policy names."""
+        if not self._groups:
+            return {}
+        found: dict[str, Collection[str]] = {}
+        for group in (await self._client.usergroups_list())["usergroups"]:
+            names = {f"@{group['handle']}", group["id"]} & self._groups
+            if names:
+                people = (await self._client.usergroups_users_list(usergroup=group["id"]))["users"]
+                found |= dict.fromkeys(names, frozenset(people))
+        for missing in self._groups - found.keys():
+            log.warning("policy.group_not_found", group=missing)
+        return found
+
+    async def _remembered(self, key: str, look: Callable[[], Awaitable[Any]]) -> Any:
+        at, task = self._known.get(key, (0.0, None))
+        failed = task is not None and task.done() and (task.cancelled() or task.exception() is not None)
+        if task is None or failed or time.monotonic() - at > TTL_S:
+
+            async def asked() -> Any:
+                return await look()
+
+            task = asyncio.create_task(asked(), name=f"look up {key}")
+            self._known[key] = (time.monotonic(), task)
+        return await asyncio.shield(task)

@@ -1,0 +1,37 @@
+"""Small things to do later that nobody waits for, and that may be lost when the process dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class Errands:
+    """Holds what runs in the background, so that it is neither collected nor forgotten at the end."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def run(self, errand: Coroutine[Any, Any, Any], *, name: str) -> None:
+        """Do it in the background. A failure is logged."""
+        task = asyncio.create_task(errand, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    async def aclose(self, patience_s: float = 2.0) -> None:
+        """Give what is running a moment, then end it."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("errand.failed", errand=task.get_name(), exc_info=error)

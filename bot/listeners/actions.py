@@ -1,0 +1,112 @@
+"""The buttons under a run: Cancel, Run again, Share. Every click is authorised at the time of the click."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.listeners.commands import cancel, joined
+from bot.listeners.desk import Desk, origin, run_id
+from bot.messenger import Undeliverable
+from bot.render import ephemeral, slack
+from bot.render.ephemeral import Payload
+from bot.render.post import Post
+from handlers.errors import UsageError
+
+SHARE_PATIENCE_S = 2.0
+"""A submission is answered within three seconds, so that a refusal shows in the modal."""
+
+
+def register(app: AsyncApp, desk: Desk) -> None:
+    """Take the buttons and the Share modal."""
+
+    @app.action("run.cancel")
+    async def run_cancel(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+        user, channel = origin(body)
+        try:
+            answer: Payload | None = await cancel(desk, action["value"], user, channel)
+        except UsageError as error:
+            answer = ephemeral.usage_error(error)
+        _tell(desk, body, answer)
+        await ack()
+
+    @app.action("run.again")
+    async def run_again(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+        _tell(desk, body, await _again(desk, body, action["value"]))
+        await ack()
+
+    @app.action("run.share")
+    async def run_share(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
+        user, channel = origin(body)
+        record = await desk.store.run(action["value"])
+        if record is None or record.report is None:
+            _tell(desk, body, ephemeral.notice("This run has no report to share."))
+        elif record.request.target not in await desk.visible_targets(user, channel):
+            _tell(
+                desk, body, ephemeral.refusal(f"You may not see {record.request.target}, so you cannot share its runs.")
+            )
+        else:
+            modal = ephemeral.share_modal(action["value"], f"{action['value']} {channel}")
+            await client.views_open(trigger_id=body["trigger_id"], view=modal)
+        await ack()
+
+    @app.view("share.submit")
+    async def share_submit(ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
+        fault = await _share(desk, body["user"]["id"], view)
+        await (ack(response_action="errors", errors={"channel": fault}) if fault else ack())
+
+
+async def _again(desk: Desk, body: dict[str, Any], run: str) -> Payload | None:
+    user, channel = origin(body)
+    record = await desk.store.run(run)
+    if record is None:
+        return ephemeral.notice(f"{run} is not known any more; type the command again.")
+    request = record.request
+    decision = await desk.decide(user, request.command, request.target, channel)
+    if not decision.allowed:
+        return ephemeral.refusal(decision.reason)
+    _, accepted = await desk.accept(
+        command=request.command,
+        target=request.target,
+        agent=request.agent,
+        user=user,
+        channel=channel,
+        trigger_id=str(body["trigger_id"]),
+        response_url=str(body.get("response_url") or ""),
+    )
+    return joined(accepted.joined)
+
+
+async def _share(desk: Desk, user: str, view: dict[str, Any]) -> str:
+    """Post a run's verdict into the chosen channel. Returns what is wrong, for the modal."""
+    run, asked_in = view["private_metadata"].split(" ", 1)
+    chosen = view["state"]["values"]["channel"]["channel"].get("selected_conversation") or ""
+    record = await desk.store.run(run)
+    if not chosen:
+        return "Choose a channel."
+    if record is None or record.report is None:
+        return "This run has no report any more."
+    if record.request.target not in await desk.visible_targets(user, asked_in):
+        return f"You may not see {record.request.target}."
+    post = slack.share(record.report, record.permalink, user)
+    once = Post(f"share:{run_id(view['id'])}", post.text, post.blocks)
+    try:
+        await asyncio.wait_for(desk.messenger.post_once(run, once, channel=chosen), SHARE_PATIENCE_S)
+    except Undeliverable as error:
+        return f"Slack does not let csm post there ({error.error}). Invite it to that channel first."
+    except TimeoutError:
+        return "Slack did not answer in time. Try again."
+    return ""
+
+
+def _tell(desk: Desk, body: dict[str, Any], answer: Payload | None) -> None:
+    """Say something to whoever clicked, without holding the ack up."""
+    if answer is None:
+        return
+    user, channel = origin(body)
+    post = Post("answer", answer["text"], tuple(answer["blocks"]))
+    desk.errands.run(desk.messenger.tell(user, channel, post), name="tell")

@@ -1,0 +1,138 @@
+"""The slash command: one line of the command language."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.context.ack.async_ack import AsyncAck
+
+from bot import grammar
+from bot.listeners.desk import RUN_COMMANDS, Desk
+from bot.render import ephemeral
+from bot.render.ephemeral import Payload
+from bot.storage.store import RunRecord
+from handlers.errors import UsageError
+
+AVAILABLE = (*RUN_COMMANDS, "targets", "runs", "show", "cancel", "help")
+
+
+def register(app: AsyncApp, desk: Desk) -> None:
+    """Take the slash command, and say so when another one reaches us."""
+
+    @app.command(desk.slash)
+    async def csm(ack: AsyncAck, command: dict[str, Any]) -> None:
+        answer = await answer_to(desk, command)
+        await (ack(**answer) if answer else ack())
+
+    @app.command(re.compile(".*"))
+    async def other(ack: AsyncAck, command: dict[str, Any]) -> None:
+        await ack(f"csm does not know {command['command']}; it answers to {desk.slash}.")
+
+
+async def answer_to(desk: Desk, body: Mapping[str, Any]) -> Payload | None:
+    """
+    Do what a line asks for, and return what its author alone is to see.
+
+    `None` when the answer is the run's own message.
+    """
+    user, channel = str(body["user_id"]), str(body["channel_id"])
+    try:
+        command = grammar.parse(
+            body.get("text") or "", known_targets=await desk.visible_targets(user, channel) or desk.targets
+        )
+        return await _do(desk, command, body, user, channel)
+    except UsageError as error:
+        return ephemeral.usage_error(error)
+
+
+async def _do(desk: Desk, command: grammar.Command, body: Mapping[str, Any], user: str, channel: str) -> Payload | None:
+    match command:
+        case grammar.Selftest(target=target, agent=agent):
+            return await _run(desk, body, command="selftest", target=target, agent=agent or "")
+        case grammar.Flare() | grammar.Tc():
+            name = str(command).split(maxsplit=1)[0]
+            raise UsageError(f"`{name}` is not part of this version of csm.", example=f"selftest {command.target}")
+        case grammar.Targets():
+            return ephemeral.targets_list(
+                [f"{name}: {desk.targets[name]}" for name in await desk.visible_targets(user, channel)]
+            )
+        case grammar.Runs(target=target):
+            return await _runs(desk, target, user, channel)
+        case grammar.Show(run=run):
+            return await _with_run(desk, run, user, channel, _shown)
+        case grammar.Cancel(run=run):
+            return await cancel(desk, run, user, channel)
+        case grammar.Help(topic=topic):
+            return ephemeral.help_text([f"{desk.slash} {line}" for line in grammar.usage(topic, available=AVAILABLE)])
+
+
+async def _run(desk: Desk, body: Mapping[str, Any], *, command: str, target: str, agent: str) -> Payload | None:
+    user, channel = str(body["user_id"]), str(body["channel_id"])
+    decision = await desk.decide(user, command, target, channel)
+    if not decision.allowed:
+        return ephemeral.refusal(decision.reason)
+    _, accepted = await desk.accept(
+        command=command,
+        target=target,
+        agent=agent,
+        user=user,
+        channel=channel,
+        trigger_id=str(body["trigger_id"]),
+        response_url=str(body.get("response_url") or ""),
+    )
+    return joined(accepted.joined)
+
+
+def joined(record: RunRecord | None) -> Payload | None:
+    """What a person is told whose command joins a run that is on."""
+    if record is None:
+        return None
+    return ephemeral.joined(record.request.id, record.permalink, max(0.0, time.time() - record.request.accepted_at))
+
+
+async def _runs(desk: Desk, target: str | None, user: str, channel: str) -> Payload:
+    visible = set(await desk.visible_targets(user, channel))
+    records = [r for r in await desk.store.recent_runs(target=target) if r.request.target in visible]
+    return ephemeral.runs_list([_line(record) for record in records])
+
+
+def _line(record: RunRecord) -> str:
+    state = record.verdict or ("cancelling" if record.cancelled_by else record.state)
+    return f"{record.request.id}: {record.request.command} {record.request.where}, {state}"
+
+
+async def _with_run(desk: Desk, run: str, user: str, channel: str, use: Callable[[RunRecord], Payload]) -> Payload:
+    record = await desk.store.run(run)
+    if record is None or record.request.target not in await desk.visible_targets(user, channel):
+        raise UsageError(f"There is no run {run} that you may see here.", example="runs")
+    return use(record)
+
+
+def _shown(record: RunRecord) -> Payload:
+    lines = [_line(record)]
+    if record.report:
+        lines += [f"{verdict}: {number}" for verdict, number in record.report.counts.items()]
+        lines += [record.report.reason] if record.report.reason else []
+    if record.permalink:
+        lines.append(record.permalink)
+    return ephemeral.run_shown(lines)
+
+
+async def cancel(desk: Desk, run: str, user: str, channel: str) -> Payload:
+    """Ask a run to stop, for somebody who may."""
+    record = await desk.store.run(run)
+    person = await desk.directory.person(user)
+    if record is None:
+        raise UsageError(f"There is no run {run}.", example="runs")
+    request = record.request
+    decision = desk.policy.may_cancel(person, request.requested_by, request.command, request.target, channel)
+    if not decision.allowed:
+        return ephemeral.refusal(decision.reason)
+    if await desk.runs.cancel(run, user):
+        return ephemeral.notice(f"{run} is being cancelled; what was found so far is kept.")
+    why = "has ended already" if record.state == "done" else "is being cancelled already"
+    return ephemeral.notice(f"{run} {why}.")

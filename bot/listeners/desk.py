@@ -1,0 +1,73 @@
+"""What every listener needs: who is asking, what they may do, and where to hand it over."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.directory import SlackDirectory
+from bot.errands import Errands
+from bot.messenger import Messenger
+from bot.policy import Decision, Policy
+from bot.runs import Runs
+from bot.storage.store import Accepted, RunRequest, Store
+
+RUN_COMMANDS = ("selftest",)
+"""Commands that make a run, as far as they exist."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The parts behind the listeners."""
+
+    runs: Runs
+    store: Store
+    policy: Policy
+    directory: SlackDirectory
+    messenger: Messenger
+    errands: Errands
+    targets: Mapping[str, str]
+    """What each target is, in words: `Kubernetes, context prod-a`."""
+    slash: str
+    """The slash command: `/csm`."""
+
+    async def decide(self, user: str, command: str, target: str, channel: str) -> Decision:
+        """What the policy says, right now."""
+        return self.policy.decide(await self.directory.person(user), command, target, channel)
+
+    async def visible_targets(self, user: str, channel: str) -> Collection[str]:
+        """The targets that a person may do anything with here."""
+        return self.policy.visible_targets(await self.directory.person(user), channel, list(self.targets))
+
+    async def accept(
+        self, *, command: str, target: str, agent: str, user: str, channel: str, trigger_id: str, response_url: str
+    ) -> tuple[RunRequest, Accepted]:
+        """Make a run durable. Slack's trigger id names the invocation, so a repeated delivery is the same run."""
+        request = RunRequest(
+            id=run_id(trigger_id),
+            command=command,
+            target=target,
+            agent=agent,
+            requested_by=user,
+            source="slack",
+            accepted_at=time.time(),
+            channel=channel,
+            response_url=response_url,
+        )
+        return request, await self.runs.accept(request)
+
+
+def run_id(invocation: str) -> str:
+    """A run's id, the same for the same invocation: `r-` and ten characters that are easy to read out."""
+    digest = base64.b32encode(hashlib.sha256(invocation.encode()).digest()).decode().lower()
+    return f"r-{digest[:10]}"
+
+
+def origin(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Who clicked, and in which channel."""
+    channel = (body.get("channel") or {}).get("id") or (body.get("container") or {}).get("channel_id") or ""
+    return str(body["user"]["id"]), str(channel)

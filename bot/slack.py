@@ -1,0 +1,85 @@
+"""The connection to Slack: one client, checked before it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from handlers.errors import ConfigurationError
+
+MANIFEST = Path(__file__).resolve().parent.parent / "manifest.yml"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the bot is, as auth.test tells."""
+
+    team_id: str
+    user_id: str
+    scopes: frozenset[str]
+
+
+def client(token: str, api_url: str, session: aiohttp.ClientSession) -> AsyncWebClient:
+    """
+    A client on a shared session: a session per call would cost a TLS handshake each.
+
+    It has no retry handlers; who calls decides what may be repeated (`bot.messenger`).
+    """
+    made = AsyncWebClient(token=token, base_url=api_url, session=session, retry_handlers=[])
+    if api_url.startswith("http://"):
+        made.proxy = None  # the SDK uses a proxy from the environment for loopback addresses too
+    return made
+
+
+async def check_bot(slack: AsyncWebClient, *, required: frozenset[str]) -> Identity:
+    """Raises `ConfigurationError` when the bot's token is refused or lacks a scope."""
+    try:
+        answer = await slack.auth_test()
+    except SlackApiError as error:
+        raise ConfigurationError(
+            [
+                f"SLACK_BOT_TOKEN is refused by Slack: {error.response.get('error')}. Install the app again and copy its Bot User OAuth Token."
+            ]
+        ) from error
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise ConfigurationError(
+            [
+                f"Slack cannot be reached at {slack.base_url}: {type(error).__name__}. Check the network and SLACK_API_URL."
+            ]
+        ) from error
+    scopes = frozenset(filter(None, str(answer.headers.get("x-oauth-scopes", "")).replace(" ", "").split(",")))
+    if scopes and (missing := sorted(required - scopes)):
+        raise ConfigurationError(
+            [
+                f"The Slack app lacks the scopes {', '.join(missing)}. Paste manifest.yml into the app's settings and install it again."
+            ]
+        )
+    return Identity(str(answer["team_id"]), str(answer["user_id"]), scopes)
+
+
+async def check_app_token(slack: AsyncWebClient, app_token: str) -> None:
+    """
+    Raises `ConfigurationError` when Socket Mode cannot be opened with this token.
+
+    The SDK itself would retry a bad token for ever and only log it (measured, slack_sdk 3.47.0).
+    """
+    try:
+        await slack.apps_connections_open(app_token=app_token)
+    except SlackApiError as error:
+        raise ConfigurationError(
+            [
+                f"SLACK_APP_TOKEN is refused by Slack: {error.response.get('error')}. Make an app-level token with the scope connections:write, and switch Socket Mode on."
+            ]
+        ) from error
+
+
+def required_scopes(manifest: dict[str, Any] | None = None) -> frozenset[str]:
+    """The scopes that manifest.yml declares as required."""
+    declared = manifest or yaml.safe_load(MANIFEST.read_text("utf-8"))
+    return frozenset(declared["oauth_config"]["scopes"]["bot"])

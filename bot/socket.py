@@ -1,0 +1,82 @@
+"""
+Socket Mode that notices when it went quiet.
+
+The SDK's client has been seen connected and deaf (slackapi/bolt-python#1529), and retries a used ticket
+for ever when a handshake fails (measured, slack_sdk 3.47.0). So it is watched from outside: when no pong
+has come for a while, or it is not connected, it is thrown away and a new one is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+import structlog
+from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
+from slack_bolt.app.async_app import AsyncApp
+
+log = structlog.get_logger(__name__)
+
+PING_S = 5.0
+QUIET_S = 25.0
+"""No pong for this long means that nobody is there: five pings went unanswered."""
+
+
+class Socket:
+    """One Socket Mode connection, kept alive. Use as a context."""
+
+    def __init__(self, app: AsyncApp, app_token: str, *, quiet_s: float = QUIET_S, ping_s: float = PING_S) -> None:
+        self._app = app
+        self._app_token = app_token
+        self._quiet_s = quiet_s
+        self._ping_s = ping_s
+        self._handler: AsyncSocketModeHandler | None = None
+        self._opened_at = 0.0
+        self._watching: asyncio.Task[None] | None = None
+        self.reopened = 0
+        """How often it was thrown away."""
+
+    async def __aenter__(self) -> Socket:  # noqa: PYI034 - not meant to be subclassed
+        await self._open()
+        self._watching = asyncio.create_task(self._watch(), name="watch socket")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._watching is not None
+        self._watching.cancel()
+        await asyncio.wait({self._watching})
+        await self._close()
+
+    @property
+    def quiet_for_s(self) -> float:
+        """Seconds since Slack was last heard of."""
+        heard = self._handler.client.last_ping_pong_time if self._handler else None
+        return time.time() - max(heard or 0.0, self._opened_at)
+
+    async def _open(self) -> None:
+        self._handler = AsyncSocketModeHandler(self._app, self._app_token, ping_interval=self._ping_s)
+        # The SDK takes a proxy from the environment also for loopback addresses, against NO_PROXY.
+        if self._app.client.proxy is None:
+            self._handler.client.proxy = None
+        self._opened_at = time.time()
+        await self._handler.connect_async()
+
+    async def _close(self) -> None:
+        if self._handler is not None:
+            handler, self._handler = self._handler, None
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(handler.close_async(), 5)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._ping_s)
+            if self.quiet_for_s <= self._quiet_s:
+                continue
+            log.warning("slack.socket_quiet", seconds=round(self.quiet_for_s))
+            self.reopened += 1
+            await self._close()
+            try:
+                await asyncio.wait_for(self._open(), self._quiet_s)
+            except Exception as error:  # noqa: BLE001 - whatever it was, it is tried again
+                log.warning("slack.socket_not_reopened", error=type(error).__name__)
