@@ -1,0 +1,275 @@
+"""
+The program: `csm serve`, `csm sandbox`, and the command language without Slack.
+
+Exit status: 0 pass (warn included), 1 fail, 2 usage or configuration, 3 unknown. Errors go to stderr; with
+`--format json` stdout holds the report and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import getpass
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handlers.errors import ConfigurationError, CsmError, UsageError
+from handlers.model import Report, Verdict
+
+if TYPE_CHECKING:
+    from bot import grammar
+    from bot.settings import Settings
+    from bot.storage.store import RunRecord, RunRequest, Store
+
+USAGE_STATUS = 2
+STATUS = {Verdict.PASS: 0, Verdict.WARN: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3, Verdict.SKIPPED: 3}
+LINES = ("selftest", "flare", "tc", "targets", "runs", "show", "cancel", "help")
+"""The words that begin a line of the command language."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point; exits with the status."""
+    try:
+        status = _main(list(sys.argv[1:] if arguments is None else arguments))
+    except ConfigurationError as error:
+        status = _complain(str(error), USAGE_STATUS)
+    except UsageError as error:
+        hint = f"\nFor example: csm {error.example}" if error.example else ""
+        status = _complain(f"{error}{hint}", USAGE_STATUS)
+    except CsmError as error:
+        status = _complain(str(error), STATUS[Verdict.UNKNOWN])
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read our output has had enough; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + signal.SIGPIPE
+    sys.exit(status)
+
+
+def _main(arguments: list[str]) -> int:
+    options, line = _parser().parse_known_args(arguments)
+    if options.command == "serve":
+        return _serve(options)
+    if options.command == "sandbox":
+        from bot.sandbox.main import run_sandbox
+
+        return run_sandbox(options)
+    if options.command == "help" or options.command is None:
+        return _help(line)
+    return asyncio.run(_line(options, " ".join([options.command, *line])))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="csm", description=__doc__.splitlines()[1] if __doc__ else None, add_help=False
+    )
+    parser.add_argument("--config", type=Path, default=Path(os.environ.get("CSM_CONFIG", "csm.yaml")))
+    commands = parser.add_subparsers(dest="command")
+    serve = commands.add_parser("serve", help="the bot")
+    serve.add_argument("--config", type=Path, default=argparse.SUPPRESS)
+    sandbox = commands.add_parser("sandbox", help="a local Slack workspace to try it in")
+    sandbox.add_argument("--port", type=int, default=0)
+    sandbox.add_argument("--agents", type=int, default=12)
+    sandbox.add_argument("--once", metavar="LINE")
+    sandbox.add_argument("--stay", action="store_true", help="after --once, stay up as long as there is a terminal")
+    sandbox.add_argument("--json", action="store_true")
+    for word in LINES:
+        each = commands.add_parser(word, add_help=False)
+        each.add_argument("--config", type=Path, default=argparse.SUPPRESS)
+        each.add_argument("--format", choices=("table", "json", "junit"), default="table")
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from bot import app, settings
+    from bot.logs import configure
+
+    configure()
+    loaded = settings.load(options.config)
+    secrets = settings.Secrets.load(loaded.slack.transport)
+    asyncio.run(app.serve(loaded, secrets))
+    return 0
+
+
+def _help(line: Sequence[str]) -> int:
+    from bot import grammar
+
+    command = grammar.parse(" ".join(["help", *line]))
+    topic = command.topic if isinstance(command, grammar.Help) else None
+    from bot.listeners.commands import AVAILABLE
+
+    for usage in ("serve", "sandbox [--port N] [--agents N] [--once LINE] [--json]") if topic is None else ():
+        print(f"csm {usage}")
+    for usage in grammar.usage(topic, available=AVAILABLE):
+        print(f"csm {usage}")
+    return 0
+
+
+async def _line(options: argparse.Namespace, line: str) -> int:
+    from bot import grammar
+    from bot.logs import configure
+    from bot.settings import load
+    from bot.storage.store import Store
+
+    configure(level="ERROR")
+    settings = load(options.config)
+    command = grammar.parse(line, known_targets=list(settings.targets))
+    if isinstance(command, grammar.Targets):
+        return _targets(settings)
+    store = await Store.open(settings.database_url)
+    try:
+        match command:
+            case grammar.Selftest(target=target, agent=agent):
+                return await _selftest(options, settings, store, target, agent or "")
+            case grammar.Runs(target=target):
+                return _runs(await store.recent_runs(target=target))
+            case grammar.Show(run=run):
+                return await _show(options, store, run)
+            case grammar.Cancel(run=run):
+                return await _cancel(store, run)
+            case _:
+                word = line.split(maxsplit=1)[0]
+                raise UsageError(f"`{word}` is not part of this version of csm.", example="selftest cluster-a")
+    finally:
+        await store.aclose()
+
+
+async def _selftest(options: argparse.Namespace, settings: Settings, store: Store, target: str, agent: str) -> int:
+    from bot.clock import SystemClock
+    from bot.commands import commands
+    from bot.examination import Examination, Pace, Places
+    from bot.listeners.desk import run_id
+    from bot.storage.store import RunRequest
+    from bot.targets import executors
+    from handlers.errors import TargetError
+
+    request = RunRequest(
+        id=run_id(f"{os.getpid()} {time.time_ns()}"),
+        command="selftest",
+        target=target,
+        agent=agent,
+        requested_by=getpass.getuser(),
+        source="terminal",
+        accepted_at=time.time(),
+    )
+    pace = Pace(settings.limits.per_target, settings.limits.overall, settings.limits.min_interval.total_seconds())
+    await store.accept(request)
+    executor = executors(settings)[target]
+    examination = Examination(
+        request,
+        ask=commands(settings)["selftest"].ask,
+        executor=executor,
+        store=store,
+        clock=SystemClock(),
+        pace=pace,
+        places=Places(pace),
+    )
+    try:
+        with _live(examination, quiet=options.format != "table"), _interruptible(examination, store, request):
+            try:
+                await examination.examine()
+                report = await examination.report()
+            except TargetError as error:
+                report = examination.failed(error)
+    finally:
+        await executor.aclose()
+    await store.finish(request.id, report, time.time())
+    await store.update_run(request.id, state="done")
+    _print(report, options.format)
+    return STATUS[report.verdict]
+
+
+@contextlib.contextmanager
+def _live(examination: object, *, quiet: bool) -> Iterator[None]:
+    from bot.examination import Examination
+    from bot.render.terminal import LiveProgress
+
+    assert isinstance(examination, Examination)
+    if quiet:
+        yield
+        return
+    with LiveProgress() as live:
+        examination.on_change = lambda: live.update(examination.progress)
+        yield
+
+
+@contextlib.contextmanager
+def _interruptible(examination: object, store: Store, request: RunRequest) -> Iterator[None]:
+    """The first Ctrl-C cancels the run and keeps what was found; the second one ends the program."""
+    from bot.examination import Examination
+
+    assert isinstance(examination, Examination)
+    loop = asyncio.get_running_loop()
+    noted: list[asyncio.Task[bool]] = []
+
+    def cancel() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        noted.append(loop.create_task(store.cancel(request.id, request.requested_by)))
+        examination.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def _print(report: Report, form: str) -> None:
+    if form == "json":
+        print(report.to_json())
+    elif form == "junit":
+        from bot.render.junit import to_junit
+
+        print(to_junit(report))
+    else:
+        from rich.console import Console
+
+        from bot.render import terminal
+
+        terminal.report(Console(), report)
+
+
+def _targets(settings: Settings) -> int:
+    from bot.targets import described
+
+    for name, words in described(settings).items():
+        print(f"{name}: {words}")
+    return 0
+
+
+def _runs(records: Sequence[RunRecord]) -> int:
+    for record in records:
+        request = record.request
+        print(
+            f"{request.id}  {request.command} {request.where}  {record.verdict or record.state}  {request.requested_by}"
+        )
+    return 0
+
+
+async def _show(options: argparse.Namespace, store: Store, run: str) -> int:
+    record = await store.run(run)
+    if record is None:
+        raise UsageError(f"There is no run {run}.", example="runs")
+    if record.report is None:
+        raise UsageError(f"{run} has no report yet; it is {record.state}.", example="runs")
+    _print(record.report, options.format)
+    return STATUS[record.report.verdict]
+
+
+async def _cancel(store: Store, run: str) -> int:
+    if not await store.cancel(run, getpass.getuser()):
+        raise UsageError(f"There is nothing to cancel: {run} is not known, or has ended.", example="runs")
+    print(f"{run} is being cancelled; what was found so far is kept.")
+    return 0
+
+
+def _complain(message: str, status: int) -> int:
+    print(message, file=sys.stderr)
+    return status
