@@ -23,7 +23,6 @@ from handlers.errors import ConfigurationError, CsmError, UsageError
 from handlers.model import Report, Verdict
 
 if TYPE_CHECKING:
-    from bot import grammar
     from bot.settings import Settings
     from bot.storage.store import RunRecord, RunRequest, Store
 
