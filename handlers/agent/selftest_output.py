@@ -1,0 +1,79 @@
+"""
+What the self-test's command said.
+
+Strings: DataDog/datadog-agent:cmd/system-probe/subcommands/runtime/selftest.go@26727419 and
+cmd/security-agent/subcommands/runtime/command.go@f23e3803. A refused self-test exits 0 and says so on
+stdout; a transport failure exits 255 and says so on stderr. Log lines may come before either.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+_OK = re.compile(r"^Runtime self test: OK\s*$", re.MULTILINE)
+_ERROR = re.compile(r"^Runtime self test: error: ([^\n]*)", re.MULTILINE)
+_UNKNOWN_COMMAND = re.compile(r'unknown command "(?:runtime|self-test)" for "')
+
+
+class Answer(Enum):
+    """The kinds of answer."""
+
+    OK = "ok"
+    """Accepted. It does not mean that the tests passed."""
+    DISABLED = "disabled"
+    EBPFLESS = "ebpfless"
+    ALREADY_RUNNING = "already running"
+    FAILED = "failed"
+    """A test failed: only Agents before 7.36 answer so."""
+    ERRORED = "errored"
+    UNKNOWN_COMMAND = "unknown command"
+    SOCKET_NOT_SET = "socket not set"
+    SOCKET_DEAD = "socket dead"
+    SOCKET_REFUSED = "socket refused"
+    PERMISSION_DENIED = "permission denied"
+    STARTING = "starting"
+    UNREADABLE = "unreadable"
+
+
+_MESSAGES = (
+    ("self-tests are disabled", Answer.DISABLED),
+    ("not supported with eBPF less", Answer.EBPFLESS),
+    ("a self test is already running", Answer.ALREADY_RUNNING),
+    ("failed to receive expected event", Answer.FAILED),
+)
+_TRANSPORT = (
+    ("socket must be set", Answer.SOCKET_NOT_SET),
+    ("failed to found module in APIServer", Answer.STARTING),
+    ("no such file or directory", Answer.SOCKET_DEAD),
+    ("connection refused", Answer.SOCKET_REFUSED),
+    ("permission denied", Answer.PERMISSION_DENIED),
+    ("code = Unavailable", Answer.SOCKET_REFUSED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SelftestAnswer:
+    """An answer and the Agent's own words for it (not redacted)."""
+
+    answer: Answer
+    message: str
+
+
+def read_answer(stdout: str, stderr: str, exit_status: int) -> SelftestAnswer:
+    """Classify an answer. What contradicts itself (OK and an error, OK and a failed exit) is unreadable."""
+    ok, error = _OK.search(stdout), _ERROR.search(stdout)
+    if ok and not error and exit_status == 0:
+        return SelftestAnswer(Answer.OK, ok.group().strip())
+    if error and not ok:
+        return SelftestAnswer(_first(_MESSAGES, error[1], Answer.ERRORED), error.group().strip())
+    said = (stderr or stdout).strip()
+    if _UNKNOWN_COMMAND.search(stderr + stdout):
+        return SelftestAnswer(Answer.UNKNOWN_COMMAND, said)
+    failure = "\n".join(line for line in (stderr + "\n" + stdout).splitlines() if "Error:" in line or "error:" in line)
+    return SelftestAnswer(_first(_TRANSPORT, failure, Answer.UNREADABLE) if exit_status else Answer.UNREADABLE, said)
+
+
+def _first(table: tuple[tuple[str, Answer], ...], text: str, otherwise: Answer) -> Answer:
+    return next((answer for words, answer in table if words in text), otherwise)
