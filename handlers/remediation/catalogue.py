@@ -79,8 +79,10 @@ _TROUBLE, _SETUP = (links.TROUBLESHOOTING,), (links.SETUP, links.TROUBLESHOOTING
 
 _ADVICE: Mapping[str, tuple[str, Steps, tuple[str, ...]]] = {
     "selftest.rule_failed": (
-        "Workload Protection did not see an event that the Agent itself made. Look in system-probe's log for errors about"
-        " eBPF probes, the kernel version and a full ring buffer; check that /tmp is writable in its container.",
+        (
+            "Workload Protection did not see an event that the Agent itself made. Look in system-probe's log for errors about"
+            " eBPF probes, the kernel version and a full ring buffer; check that /tmp is writable in its container."
+        ),
         _module_log,
         _TROUBLE,
     ),

@@ -45,8 +45,10 @@ ENABLE_SELF_TEST: Mapping[Installation, tuple[str, str, str]] = {
     OPERATOR: (
         "Patch of the DatadogAgent",
         "yaml",
-        "spec:\n  override:\n    nodeAgent:\n      containers:\n        system-probe:\n          env:\n"
-        f'            - name: {_SELF_TEST_ENV}\n              value: "true"\n',
+        (
+            "spec:\n  override:\n    nodeAgent:\n      containers:\n        system-probe:\n          env:\n"
+            f'            - name: {_SELF_TEST_ENV}\n              value: "true"\n'
+        ),
     ),
     PLAIN: (
         "Environment of the system-probe container",
