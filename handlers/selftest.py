@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from handlers.agent import version as versions
+from handlers import version as versions
 from handlers.agent.commands import Choice, selftest_commands, status_commands, version_command, with_socket
 from handlers.agent.findings import CODES, KINDS
 from handlers.agent.selftest_output import Answer, SelftestAnswer, read_answer

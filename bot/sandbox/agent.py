@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Mapping, Sequence  # noqa: UP035 - runs on Python 3.8
+from typing import Mapping, Sequence
 
 RULES = tuple("datadog_agent_cws_self_test_rule_" + what for what in ("open", "chmod", "chown"))
 
@@ -73,7 +73,7 @@ class Behaviour:
         return json.dumps(asdict(self))
 
     @property
-    def era(self) -> tuple:
+    def era(self) -> tuple[int, ...]:
         parts = self.version.split("-")[0].split(".")
         return (int(parts[1]), int(parts[2]))
 
@@ -101,7 +101,6 @@ def reply(
     env: Mapping[str, str],
     behaviour: Behaviour,
     *,
-    container: str | None = None,
     now: float | None = None,
 ) -> Reply:
     """Answer one command. `now` is seconds since the epoch, UTC."""
@@ -118,7 +117,7 @@ def reply(
     elif arguments[:1] == ["status"]:
         answer = _status(binary, behaviour, now)
     elif arguments[:2] == ["runtime", "self-test"]:
-        answer = _self_test(binary, env, behaviour, container)
+        answer = _self_test(binary, env, behaviour)
     else:
         answer = _unknown_command(binary, arguments[0] if arguments else "")
     answer.delay_s = behaviour.delay_s
@@ -129,7 +128,7 @@ def _unknown_command(binary: str, word: str) -> Reply:
     return Reply(stderr='Error: unknown command "%s" for "%s"\n' % (word, binary), exit_status=255)
 
 
-def _self_test(binary: str, env: Mapping[str, str], behaviour: Behaviour, container: str | None) -> Reply:
+def _self_test(binary: str, env: Mapping[str, str], behaviour: Behaviour) -> Reply:
     era = behaviour.era
     if (
         binary == "agent"
@@ -257,13 +256,7 @@ def _hostile() -> str:
     secret = "".join(("0123456789abcdef" * 2,))
     return (
         "\x1b[31;1m\x1b]0;title\x07<!channel> <@U0ANA> ```\n*bold* <https://evil.example|click>\n"
-        + "DD_API_KEY="
-        + secret
-        + "\npassword: hunter2-"
-        + secret[:8]
-        + "\n\u202egnp.exe\u2066\n"
-        + "x" * 200000
-        + "\n"
+        "DD_API_KEY=" + secret + "\npassword: hunter2-" + secret[:8] + "\n\u202egnp.exe\u2066\n" + "x" * 200000 + "\n"
     )
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from handlers.agent.version import AgentVersion
 from handlers.model import Agent, Installation, Platform
+from handlers.version import AgentVersion
 
 SYSTEM_PROBE_HAS_RUNTIME = (57, 0)
 SECURITY_AGENT_LOST_RUNTIME = (67, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from handlers.agent.version import AgentVersion
 from handlers.model import Agent, Installation, Remediation, Step
 from handlers.remediation import links
 from handlers.remediation.snippets import (
@@ -16,6 +15,7 @@ from handlers.remediation.snippets import (
     restart,
     shell,
 )
+from handlers.version import AgentVersion
 
 Steps = Callable[[Agent], tuple[Step, ...]]
 

@@ -1,0 +1,377 @@
+"""
+The stand-in Kubernetes API: lists pods and runs commands in them, as an API server and its kubelets do.
+
+It speaks the real protocols (list with selectors and pages; exec over websockets, v5 and v4), so only the
+official client is ever pointed at it. A pod's commands are real processes, which live on when a connection
+closes, as in a real cluster; or, for fleets of a thousand, the stand-in Agent's answers given in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiohttp import WSMsgType, web
+
+from bot.sandbox.agent import NAMES, Behaviour, reply
+from handlers.executors.ending import PYTHONS, VARIABLE
+
+STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
+CHUNK = 32 * 1024
+
+
+@dataclass
+class Pod:
+    """A pod of the stand-in cluster. Everything may be changed while it runs."""
+
+    name: str
+    node: str
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    namespace: str = "datadog"
+    containers: tuple[str, ...] = ("agent", "security-agent", "system-probe")
+    phase: str = "Running"
+    not_ready: Mapping[str, str] = field(default_factory=dict)
+    """Containers that are not ready, and the reason why they wait."""
+    binaries: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What a program's name runs as a real process. Others are answered by the stand-in Agent, in this process."""
+    fault: str = ""
+    """What the API does wrong for this pod: a name of `FAULTS`."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The pod as the API lists it."""
+        labels = {"agent.datadoghq.com/component": "agent", "app.kubernetes.io/component": "agent"}
+        if self.behaviour.installation == "operator":
+            labels["agent.datadoghq.com/name"] = "datadog"
+        elif self.behaviour.installation == "helm":
+            labels["app.kubernetes.io/managed-by"] = "Helm"
+        image = f"registry.example/agent:{self.behaviour.version}"
+        return {
+            "metadata": {"name": self.name, "namespace": self.namespace, "labels": labels, "uid": self.name},
+            "spec": {"nodeName": self.node, "containers": [{"name": name, "image": image} for name in self.containers]},
+            "status": {
+                "phase": self.phase,
+                "containerStatuses": [self._container(name, image) for name in self.containers],
+            },
+        }
+
+    def _container(self, name: str, image: str) -> dict[str, Any]:
+        waiting = self.not_ready.get(name)
+        state = {"waiting": {"reason": waiting}} if waiting else {"running": {"startedAt": "2026-11-24T00:00:00Z"}}
+        return {"name": name, "image": image, "ready": not waiting, "state": state}
+
+
+FAULTS = {
+    "vanish": "the node vanishes: its exec answers 404",
+    "never": "the exec's connection never opens",
+    "cut": "the connection is cut in the middle of a command",
+    "no_status": "the streams end and the status never comes",
+    **{f"http_{status}": f"the exec is answered with {status}" for status in (401, 403, 404, 410, 429, 500)},
+}
+
+
+@dataclass
+class _Inline:
+    """A command that is answered in this process. `ended` is what a signal would be."""
+
+    mark: str
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class KubernetesApi:
+    """The server. Use as a context; `write_kubeconfig` says how to reach it."""
+
+    def __init__(self, pods: Iterable[Pod] = (), *, port: int = 0) -> None:
+        self.pods = {pod.name: pod for pod in pods}
+        self.list_fault = 0
+        """An HTTP status with which listing is answered; 0 for none."""
+        self.token = secrets.token_urlsafe(24)
+        self.execs = 0
+        """How many commands were asked for, endings included."""
+        self.commands: list[tuple[str, tuple[str, ...]]] = []
+        """Pod and argument vector of each command that was run, endings left out."""
+        self._port = port
+        self._processes: set[asyncio.subprocess.Process] = set()
+        self._inline: dict[str, _Inline] = {}
+        self.url = ""
+
+    async def __aenter__(self) -> KubernetesApi:  # noqa: PYI034 - not meant to be subclassed
+        app = web.Application()
+        app.router.add_get("/api/v1/namespaces/{namespace}/pods", self._list)
+        app.router.add_get("/api/v1/namespaces/{namespace}/pods/{pod}/exec", self._exec)
+        app.router.add_route("*", "/{path:.*}", self._unknown)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=2048)
+        await site.start()
+        assert self._runner.addresses
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for inline in self._inline.values():
+            inline.ended.set()
+        for process in list(self._processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        await self._runner.cleanup()
+
+    def write_kubeconfig(self, path: Path) -> Path:
+        """Write a kubeconfig with one context, `stand-in`."""
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "stand-in", "cluster": {"server": self.url}}],
+            "users": [{"name": "csm", "user": {"token": self.token}}],
+            "contexts": [{"name": "stand-in", "context": {"cluster": "stand-in", "user": "csm"}}],
+            "current-context": "stand-in",
+        }
+        path.write_text(yaml.safe_dump(document))
+        path.chmod(0o600)
+        return path
+
+    # -- requests -------------------------------------------------------------------------------------------
+
+    async def _unknown(self, request: web.Request) -> web.Response:
+        return _status(404, "NotFound", f"the server could not find the requested resource: {request.path}")
+
+    def _unauthorised(self, request: web.Request) -> web.Response | None:
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
+            return _status(401, "Unauthorized", "Unauthorized")
+        return None
+
+    async def _list(self, request: web.Request) -> web.Response:
+        if refusal := self._unauthorised(request):
+            return refusal
+        if self.list_fault:
+            return _http_fault(
+                self.list_fault,
+                f'pods is forbidden: User "csm" cannot list resource "pods" in API group "" in the namespace "{request.match_info["namespace"]}"',
+            )
+        wanted = _selector(request.query.get("labelSelector", ""))
+        found = [
+            pod
+            for pod in (pod.as_json() for pod in self.pods.values() if pod.namespace == request.match_info["namespace"])
+            if all(pod["metadata"]["labels"].get(key) == value for key, value in wanted.items())
+        ]
+        start = int(request.query.get("continue") or 0)
+        limit = int(request.query.get("limit") or len(found) or 1)
+        metadata = {"resourceVersion": "1"} | ({"continue": str(start + limit)} if start + limit < len(found) else {})
+        return web.json_response(
+            {"kind": "PodList", "apiVersion": "v1", "metadata": metadata, "items": found[start : start + limit]}
+        )
+
+    async def _exec(self, request: web.Request) -> web.StreamResponse:
+        self.execs += 1
+        if refusal := self._unauthorised(request):
+            return refusal
+        pod = self.pods.get(request.match_info["pod"])
+        if pod is None or pod.fault == "vanish":
+            return _status(404, "NotFound", f'pods "{request.match_info["pod"]}" not found')
+        if pod.fault.startswith("http_"):
+            return _http_fault(
+                int(pod.fault.removeprefix("http_")),
+                f'pods "{pod.name}" is forbidden: User "csm" cannot create resource "pods/exec"',
+            )
+        if pod.fault == "never":
+            await asyncio.Event().wait()
+        container = request.query.get("container") or pod.containers[0]
+        if container not in pod.containers:
+            return _status(400, "BadRequest", f"container {container} is not valid for pod {pod.name}")
+        socket = web.WebSocketResponse(protocols=("v5.channel.k8s.io", "v4.channel.k8s.io"), max_msg_size=0)
+        await socket.prepare(request)
+        exec_ = _Exec(self, pod, container, socket, wants_stdin=request.query.get("stdin") == "true")
+        with contextlib.suppress(ConnectionError):
+            await exec_.run(request.query.getall("command"))
+        return socket
+
+
+class _Exec:
+    """One command in a container."""
+
+    def __init__(
+        self, api: KubernetesApi, pod: Pod, container: str, socket: web.WebSocketResponse, *, wants_stdin: bool
+    ) -> None:
+        self._api = api
+        self._pod = pod
+        self._container = container
+        self._socket = socket
+        self._wants_stdin = wants_stdin
+
+    async def run(self, command: Sequence[str]) -> None:
+        """Run it, and tell how it ended."""
+        argv, env = _without_env(command)
+        if argv[0] in PYTHONS and argv[-2].startswith(f"{VARIABLE}="):
+            await self._end(argv)
+        elif argv[0] in self._pod.binaries or argv[0] in PYTHONS:
+            self._api.commands.append((self._pod.name, tuple(argv)))
+            await self._process([*self._pod.binaries.get(argv[0], [sys.executable]), *argv[1:]], env)
+        elif argv[0].rsplit("/", 1)[-1] in NAMES:
+            self._api.commands.append((self._pod.name, tuple(argv)))
+            await self._answer(argv, env)
+        elif command[0] == "env":
+            await self._send(STDERR, f"env: ‘{argv[0]}’: No such file or directory\n".encode())
+            await self._finish(127)
+        else:
+            text = f'exec: "{argv[0]}": executable file not found in $PATH'
+            await self._finish(0, failure=f"command terminated: failed to start exec: {text}: unknown")
+
+    async def _end(self, argv: Sequence[str]) -> None:
+        """The ending, for commands answered in this process; real ones are ended by really running it."""
+        inline = self._api._inline.get(argv[-2])  # noqa: SLF001 - one module
+        if inline is not None:
+            inline.ended.set()
+            await self._finish(0)
+        else:
+            await self._process([sys.executable, *argv[1:]], {})
+
+    async def _answer(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        answer = reply(argv, env, self._pod.behaviour)
+        mark = f"{VARIABLE}={env.get(VARIABLE, '')}"
+        inline = self._api._inline[mark] = _Inline(mark)  # noqa: SLF001
+        try:
+            if self._pod.fault == "cut":
+                await self._send(STDOUT, answer.stdout_bytes[: len(answer.stdout_bytes) // 2])
+                self._abort()
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(inline.ended.wait(), None if answer.hang else answer.delay_s)
+                await self._finish(143)
+                return
+            await self._send(STDOUT, answer.stdout_bytes)
+            await self._send(STDERR, answer.stderr.encode())
+            if answer.exit_status == 127 and answer.stderr.startswith("exec:"):
+                await self._finish(
+                    0, failure=f"failed to start exec: {answer.stderr.strip()}: executable file not found"
+                )
+            else:
+                await self._finish(answer.exit_status)
+        finally:
+            del self._api._inline[mark]  # noqa: SLF001
+
+    async def _process(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.PIPE if self._wants_stdin else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ.get("PATH", ""), **env},
+            start_new_session=True,
+        )
+        self._api._processes.add(process)  # noqa: SLF001
+        waiting = asyncio.create_task(self._outlive(process))
+        assert process.stdout is not None
+        assert process.stderr is not None
+        tasks = [
+            asyncio.create_task(self._pump(process.stdout, STDOUT)),
+            asyncio.create_task(self._pump(process.stderr, STDERR)),
+        ]
+        feeding = asyncio.create_task(self._feed(process))
+        try:
+            if self._pod.fault == "cut":
+                await asyncio.sleep(0.05)
+                self._abort()
+                return
+            await asyncio.gather(*tasks)
+            await self._finish(await asyncio.shield(waiting))
+        finally:
+            for task in (*tasks, feeding):
+                task.cancel()
+
+    async def _outlive(self, process: asyncio.subprocess.Process) -> int:
+        """A process lives as long as it wants, whatever becomes of the connection."""
+        code = await process.wait()
+        self._api._processes.discard(process)  # noqa: SLF001
+        return 128 - code if code < 0 else code
+
+    async def _pump(self, stream: asyncio.StreamReader, channel: int) -> None:
+        while data := await stream.read(CHUNK):
+            await self._send(channel, data)
+
+    async def _feed(self, process: asyncio.subprocess.Process) -> None:
+        async for message in self._socket:
+            if message.type is not WSMsgType.BINARY or process.stdin is None:
+                continue
+            if message.data[0] == STDIN:
+                process.stdin.write(message.data[1:])
+                await process.stdin.drain()
+            elif message.data[0] == CLOSE and self._socket.ws_protocol == "v5.channel.k8s.io":
+                process.stdin.close()
+
+    async def _send(self, channel: int, data: bytes) -> None:
+        if data:
+            await self._socket.send_bytes(bytes([channel]) + data)
+
+    async def _finish(self, code: int, *, failure: str = "") -> None:
+        if self._pod.fault != "no_status":
+            await self._send(STATUS, json.dumps(_exec_status(code, failure)).encode())
+        await self._socket.close()
+
+    def _abort(self) -> None:
+        transport = self._socket._req.transport if self._socket._req else None  # noqa: SLF001 - aiohttp has no public way to cut
+        if transport is not None:
+            transport.abort()
+
+
+def _exec_status(code: int, failure: str) -> dict[str, Any]:
+    """What comes on the status channel (kubernetes: staging/src/k8s.io/kubelet/pkg/cri/streaming/remotecommand)."""
+    if failure:
+        return {"metadata": {}, "status": "Failure", "reason": "InternalError", "message": failure, "code": 500}
+    if code == 0:
+        return {"metadata": {}, "status": "Success"}
+    causes = [{"reason": "ExitCode", "message": str(code)}]
+    message = f"command terminated with non-zero exit code: exit status {code}"
+    return {
+        "metadata": {},
+        "status": "Failure",
+        "reason": "NonZeroExitCode",
+        "message": message,
+        "details": {"causes": causes},
+    }
+
+
+def _without_env(command: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    argv, env = list(command), {}
+    while argv and argv[0] == "env":
+        argv.pop(0)
+        while argv and "=" in argv[0]:
+            name, _, value = argv.pop(0).partition("=")
+            env[name] = value
+    return argv, env
+
+
+def _selector(text: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in text.replace("==", "=").split(",") if "=" in part)
+
+
+def _http_fault(status: int, message: str) -> web.Response:
+    reasons = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 410: "Expired", 429: "TooManyRequests"}
+    answer = _status(status, reasons.get(status, "InternalError"), message)
+    if status == 429:
+        answer.headers["Retry-After"] = "0.05"
+    return answer
+
+
+def _status(code: int, reason: str, message: str) -> web.Response:
+    return web.json_response(
+        {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message, "code": code},
+        status=code,
+    )
+
+
+@contextlib.asynccontextmanager
+async def cluster(pods: Iterable[Pod], kubeconfig: Path) -> AsyncIterator[KubernetesApi]:
+    """A running stand-in cluster, and its kubeconfig written."""
+    async with KubernetesApi(pods) as api:
+        api.write_kubeconfig(kubeconfig)
+        yield api

@@ -1,0 +1,442 @@
+"""
+Agents in a Kubernetes cluster, reached by exec in their pods.
+
+Only through the official client (`kubernetes.aio`), whose websocket helper is thin: the exec protocol's
+channels, its exit status and its end are read here (kubernetes/kubernetes:
+staging/src/k8s.io/apimachinery/pkg/util/remotecommand/constants.go: `v5.channel.k8s.io`, falling back to v4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.stream import WsApiClient
+from pydantic import BaseModel, ConfigDict
+
+from handlers.errors import (
+    BinaryMissing,
+    ConnectionLost,
+    Denied,
+    ExecError,
+    NoExitStatus,
+    NotReady,
+    TargetDenied,
+    TargetError,
+    TargetUnreachable,
+    Throttled,
+    Unreachable,
+    Vanished,
+)
+from handlers.executors.base import Limits, Session, Stream, run
+from handlers.executors.ending import PYTHONS, VARIABLE, ending_argv, new_mark
+from handlers.model import Agent, Container, Installation, Platform
+from handlers.version import from_image
+
+SELECTORS = ("agent.datadoghq.com/component=agent", "app.kubernetes.io/component=agent")
+"""Newer charts and the Operator set the first; the second is also carried by other charts' pods."""
+
+STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
+PROTOCOLS = "v5.channel.k8s.io, v4.channel.k8s.io"
+STATUS_WAIT_S = 5.0
+"""How long the status channel may lag behind the end of the streams."""
+MOST_RETRY_S = 10.0
+TRIES = 3
+PAGE = 500
+
+
+class KubernetesSettings(BaseModel):
+    """How to reach a cluster, and where in it the Agents are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    context: str | None = None
+    """A context of the kubeconfig; its current one when not given."""
+    kubeconfig: Path | None = None
+    in_cluster: bool = False
+    namespace: str = "datadog"
+    selector: str | None = None
+    request_timeout_s: float = 20.0
+
+
+class KubernetesExecutor:
+    """One cluster. Connects when it is first used."""
+
+    platform = Platform.KUBERNETES
+
+    def __init__(self, target: str, settings: KubernetesSettings) -> None:
+        self._target = target
+        self._settings = settings
+        self._api: WsApiClient | None = None
+        self._connecting = asyncio.Lock()
+
+    async def agents(self) -> Sequence[Agent]:
+        """The Agents' pods, by node name where that is unique."""
+        selectors = (self._settings.selector,) if self._settings.selector else SELECTORS
+        for selector in selectors:
+            pods = [
+                pod for pod in await self._pods(selector) if _is_agent(pod, checked=selector == self._settings.selector)
+            ]
+            if pods:
+                break
+        nodes = Counter(pod["spec"].get("nodeName", "") for pod in pods)
+        named = [self._agent(pod, unique=nodes[pod["spec"].get("nodeName", "")] == 1) for pod in pods]
+        return sorted(named, key=lambda agent: agent.name)
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self, agent: Agent, argv: Sequence[str], *, container: str | None = None, stdin: bool = False
+    ) -> AsyncIterator[Session]:
+        """See `Executor.open`. The command runs as `env CSM_EXEC=<mark> argv…`."""
+        mark = new_mark()
+        path = f"/api/v1/namespaces/{agent.namespace}/pods/{agent.handle}/exec"
+        query = [("command", word) for word in ("env", f"{VARIABLE}={mark}", *argv)]
+        query += [("stdout", "true"), ("stderr", "true"), ("stdin", "true" if stdin else "false")]
+        query += [("container", container)] if container else []
+        socket = await self._connect_exec(agent, path, query)
+        session = KubernetesSession(self, agent, argv, container=container, mark=mark, socket=socket)
+        try:
+            yield session
+        finally:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(socket.close(), 2)
+
+    async def aclose(self) -> None:
+        """Release the connections."""
+        api, self._api = self._api, None
+        if api is not None:
+            await api.close()
+
+    # -- how ----------------------------------------------------------------------------------------------
+
+    async def _client(self) -> WsApiClient:
+        async with self._connecting:
+            if self._api is None:
+                self._api = await self._configured()
+            return self._api
+
+    async def _configured(self) -> WsApiClient:
+        settings, configuration = self._settings, client.Configuration()
+        try:
+            if settings.in_cluster:
+                config.load_incluster_config(client_configuration=configuration)
+            else:
+                path = str(settings.kubeconfig) if settings.kubeconfig else None
+                await config.load_kube_config(path, settings.context, configuration, persist_config=False)
+        except (config.ConfigException, OSError) as error:
+            raise TargetError(f"The kubeconfig for {self._target} cannot be used: {error}") from error
+        # The default of 100 would make a thousand Agents wait for one another.
+        configuration.connection_pool_maxsize = 0
+        return WsApiClient(configuration, heartbeat=20)
+
+    async def _headers(self, api: WsApiClient) -> dict[str, str]:
+        headers: dict[str, str] = {"sec-websocket-protocol": PROTOCOLS}
+        await api.update_params_for_auth(headers, [], ["BearerToken"], None, None, None)
+        return headers
+
+    async def _pods(self, selector: str) -> Sequence[Mapping[str, Any]]:
+        """All pods of a selector, page by page. A token that has expired (410) starts again."""
+        for _ in range(TRIES):
+            try:
+                return [pod async for pod in self._pages(selector)]
+            except _Expired:
+                continue
+        raise TargetUnreachable(f"{self._target} let each listing of its pods expire before it was read.")
+
+    async def _pages(self, selector: str) -> AsyncIterator[Mapping[str, Any]]:
+        token = ""
+        while True:
+            query = {"labelSelector": selector, "limit": str(PAGE), **({"continue": token} if token else {})}
+            page = await self._get(f"/api/v1/namespaces/{self._settings.namespace}/pods", query)
+            for pod in page.get("items") or []:
+                yield pod
+            token = (page.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return
+
+    async def _get(self, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+        """
+        One GET as JSON: the generated models cost more to build than the answer to read.
+
+        Raises a `TargetError`, or `_Expired` for 410. 429 is waited out, a few times.
+        """
+        for attempt in range(TRIES):
+            try:
+                api = await self._client()
+                headers = await self._headers(api)
+                headers.pop("sec-websocket-protocol")
+                pool = api.rest_client.pool_manager or api.rest_client._create_pool_manager()  # noqa: SLF001 - as its own ws_client does
+                api.rest_client.pool_manager = pool
+                timeout = aiohttp.ClientTimeout(self._settings.request_timeout_s)
+                async with pool.get(
+                    api.configuration.host + path, params=query, headers=headers, timeout=timeout
+                ) as answer:
+                    body = await answer.text(errors="replace")
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise TargetUnreachable(f"{self._target} cannot be reached: {_words(error)}") from error
+            if answer.status == 429 and attempt < TRIES - 1:
+                await asyncio.sleep(_retry_after(answer.headers))
+                continue
+            if answer.status < 300:
+                return _json(body)
+            raise self._refusal(answer.status, _message(body))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _refusal(self, status: int, said: str) -> Exception:
+        if status in (401, 403):
+            return TargetDenied(f"{self._target} answered {status}: {said}")
+        if status == 410:
+            return _Expired()
+        return TargetUnreachable(f"{self._target} answered {status}: {said}")
+
+    async def _connect_exec(
+        self, agent: Agent, path: str, query: Sequence[tuple[str, str]]
+    ) -> aiohttp.ClientWebSocketResponse:
+        for attempt in range(TRIES):
+            try:
+                api = await self._client()
+                connecting = await api.request(
+                    "GET",
+                    api.configuration.host + path,
+                    query_params=query,
+                    headers=await self._headers(api),
+                    _preload_content=False,
+                )
+                socket: aiohttp.ClientWebSocketResponse = await connecting
+            except aiohttp.WSServerHandshakeError as error:
+                if error.status == 429 and attempt < TRIES - 1:
+                    await asyncio.sleep(_retry_after(error.headers or {}))
+                    continue
+                raise _handshake_error(agent, error) from error
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise Unreachable(f"{agent} cannot be reached: {_words(error)}") from error
+            except TargetError as error:
+                raise Unreachable(str(error)) from error
+            return socket
+        raise AssertionError("the last attempt returns or raises")
+
+    def _agent(self, pod: Mapping[str, Any], *, unique: bool) -> Agent:
+        metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
+        node = spec.get("nodeName", "")
+        states = {state["name"]: state for state in status.get("containerStatuses") or []}
+        containers = tuple(_container(container, states.get(container["name"])) for container in spec["containers"])
+        return Agent(
+            target=self._target,
+            name=node if node and unique else metadata["name"],
+            platform=Platform.KUBERNETES,
+            installation=_installation(metadata.get("labels") or {}),
+            containers=containers,
+            node=node,
+            phase="Terminating" if metadata.get("deletionTimestamp") else status.get("phase", "Unknown"),
+            version=_version(containers),
+            namespace=metadata["namespace"],
+            handle=metadata["name"],
+        )
+
+
+class KubernetesSession:
+    """One exec. See `handlers.executors.base.Session`."""
+
+    def __init__(
+        self,
+        executor: KubernetesExecutor,
+        agent: Agent,
+        argv: Sequence[str],
+        *,
+        container: str | None,
+        mark: str,
+        socket: aiohttp.ClientWebSocketResponse,
+    ) -> None:
+        self._executor = executor
+        self._agent = agent
+        self._argv = argv
+        self._container = container
+        self._mark = mark
+        self._socket = socket
+        self._status: Mapping[str, Any] | None = None
+        self._stderr_tail = b""
+
+    async def read(self) -> tuple[Stream, bytes] | None:
+        """The next output. The status channel ends it, since it comes after all output."""
+        while self._status is None:
+            message = await self._socket.receive()
+            if message.type is aiohttp.WSMsgType.BINARY and message.data:
+                channel, data = message.data[0], message.data[1:]
+            elif message.type is aiohttp.WSMsgType.TEXT and message.data:
+                channel, data = ord(message.data[0]), message.data[1:].encode()
+            elif message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED):
+                self._check_close()
+                return None
+            elif message.type is aiohttp.WSMsgType.ERROR:
+                raise ConnectionLost(f"The connection to {self._agent} was lost: {_words(self._socket.exception())}")
+            else:
+                continue
+            if channel == STATUS:
+                self._status = _json(data.decode("utf-8", "replace"))
+            elif data and channel in (STDOUT, STDERR):
+                if channel == STDERR:
+                    self._stderr_tail = (self._stderr_tail + data)[-500:]
+                return (Stream.STDOUT if channel == STDOUT else Stream.STDERR), data
+        return None
+
+    def _check_close(self) -> None:
+        """A close without a status: in good order (1000) the status never came, otherwise it was cut."""
+        if self._socket.close_code != aiohttp.WSCloseCode.OK:
+            raise ConnectionLost(f"The connection to {self._agent} was cut while {self._argv[0]} ran.")
+
+    async def write(self, data: bytes) -> None:
+        """Write to stdin."""
+        await self._send(bytes([STDIN]) + data)
+
+    async def close_stdin(self) -> None:
+        """Close stdin. Version 4 of the protocol cannot; a process that reads to the end then waits for its deadline."""
+        if self._socket.protocol == "v5.channel.k8s.io":
+            await self._send(bytes([CLOSE, STDIN]))
+
+    async def exit_status(self) -> int:
+        """The exit status from the status channel."""
+        status = self._status
+        if status is None:
+            raise NoExitStatus(f"{self._agent} did not say how {self._argv[0]} ended.")
+        if status.get("status") == "Success":
+            return 0
+        for cause in (status.get("details") or {}).get("causes") or []:
+            if cause.get("reason") == "ExitCode" and str(cause.get("message", "")).isdigit():
+                return self._exited(int(cause["message"]))
+        raise _start_error(self._agent, self._argv[0], str(status.get("message", "")))
+
+    def _exited(self, code: int) -> int:
+        # `env` found no such program: its own words, on the last line and nothing else.
+        tail = self._stderr_tail.decode("utf-8", "replace").strip()
+        if code in (126, 127) and tail.startswith(("env: ", "/usr/bin/env: ")) and "\n" not in tail:
+            raise BinaryMissing(f"{self._argv[0]} cannot be run on {self._agent}: {tail}")
+        return code
+
+    async def end(self, grace_s: float) -> bool:
+        """End whatever carries the mark, through a second exec."""
+        if self._status is not None:
+            return True
+        limits = Limits(deadline_s=grace_s + 5, max_bytes=4096, grace_s=0)
+        for python in PYTHONS:
+            try:
+                done = await _run_plain(
+                    self._executor, self._agent, ending_argv(python, self._mark, grace_s), self._container, limits
+                )
+            except BinaryMissing:
+                continue
+            except (ExecError, TargetError):
+                return False
+            return done == 0
+        return False
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            await self._socket.send_bytes(data)
+        except (ConnectionError, aiohttp.ClientError) as error:
+            raise ConnectionLost(f"The connection to {self._agent} was lost: {_words(error)}") from error
+
+
+async def _run_plain(
+    executor: KubernetesExecutor, agent: Agent, argv: Sequence[str], container: str | None, limits: Limits
+) -> int:
+    """Run the ending itself. Its own mark is another one, so it does not end itself."""
+    return (await run(executor, agent, argv, container=container, limits=limits)).exit_status
+
+
+class _Expired(Exception):
+    """410: the continue token is too old."""
+
+
+def _is_agent(pod: Mapping[str, Any], *, checked: bool) -> bool:
+    """The older label is shared with other components; an Agent has a container named `agent`."""
+    names = {container["name"] for container in pod["spec"]["containers"]}
+    return checked or bool(names & {"agent", "unprivileged-single-agent"})
+
+
+def _container(spec: Mapping[str, Any], status: Mapping[str, Any] | None) -> Container:
+    state = (status or {}).get("state") or {}
+    if "running" in state:
+        words = "running"
+    elif waiting := state.get("waiting"):
+        words = f"waiting: {waiting.get('reason', 'unknown')}"
+    elif ended := state.get("terminated"):
+        words = f"terminated: {ended.get('reason', 'unknown')} ({ended.get('exitCode', '?')})"
+    else:
+        words = "state unknown"
+    ready = bool((status or {}).get("ready"))
+    return Container(
+        name=spec["name"],
+        image=spec.get("image", ""),
+        ready=ready,
+        state=words if words != "running" or ready else "running, not ready",
+    )
+
+
+def _installation(labels: Mapping[str, str]) -> Installation:
+    if "agent.datadoghq.com/name" in labels:
+        return Installation.OPERATOR
+    if labels.get("app.kubernetes.io/managed-by") == "Helm":
+        return Installation.HELM
+    return Installation.KUBERNETES
+
+
+def _version(containers: Sequence[Container]) -> str | None:
+    for name in ("system-probe", "agent", "unprivileged-single-agent"):
+        for container in containers:
+            if container.name == name and (version := from_image(container.image)):
+                return str(version)
+    return None
+
+
+def _handshake_error(agent: Agent, error: aiohttp.WSServerHandshakeError) -> ExecError:
+    status, said = error.status, error.message
+    if status in (401, 403):
+        return Denied(
+            f"The cluster answered {status} to an exec in {agent}: csm needs `create` and `get` on `pods/exec` in {agent.namespace}."
+        )
+    if status in (404, 410):
+        return Vanished(f"{agent} is no longer there: the cluster answered {status}.")
+    if status == 429:
+        return Throttled(f"The cluster had too many requests for an exec in {agent}, also after waiting.")
+    if status == 400:
+        return NotReady(f"The container of {agent} cannot run commands: the cluster answered 400.")
+    return Unreachable(f"The cluster could not start an exec in {agent}: it answered {status} {said}")
+
+
+def _start_error(agent: Agent, binary: str, said: str) -> ExecError:
+    """What the container runtime says when a command did not start."""
+    if "executable file not found" in said or "no such file or directory" in said or "permission denied" in said:
+        return BinaryMissing(f"{binary} cannot be run on {agent}: {said[:300]}")
+    if "container not found" in said or "not found" in said:
+        return Vanished(f"The container of {agent} is gone: {said[:300]}")
+    if "not running" in said or "not created" in said:
+        return NotReady(f"The container of {agent} cannot run commands: {said[:300]}")
+    return ConnectionLost(f"{agent} broke off {binary}: {said[:300] or 'without saying why'}")
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    value = headers.get("Retry-After", "1")
+    return min(float(value) if value.replace(".", "", 1).isdigit() else 1.0, MOST_RETRY_S)
+
+
+def _json(text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _message(body: str) -> str:
+    return str(_json(body).get("message") or body)[:300]
+
+
+def _words(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {error}"[:300] if error and str(error) else type(error).__name__
