@@ -13,6 +13,7 @@ import structlog
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.error import BoltError
 from slack_bolt.response import BoltResponse
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import slack
 from bot.clock import SystemClock
@@ -59,7 +60,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         messenger = Messenger(client, store)
         errands = Errands()
         stack.push_async_callback(errands.aclose)
-        policy = Policy(settings.policy)
+        policy = Policy(settings.rules)
         directory = SlackDirectory(client, team_id=identity.team_id, groups=policy.groups_named)
         runs = Runs(
             store=store,
@@ -85,8 +86,8 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         yield app
 
 
-def _bolt(client: slack.AsyncWebClient, secrets: Secrets, desk: Desk) -> AsyncApp:
-    signing_secret = secrets.signing_secret.get_secret_value() if secrets.signing_secret else None
+def _bolt(client: AsyncWebClient, secrets: Secrets, desk: Desk) -> AsyncApp:
+    signing_secret = secrets.signing_secret.get_secret_value() or None
     app = AsyncApp(client=client, signing_secret=signing_secret, logger=logging.getLogger("slack_bolt"))
     command_listeners.register(app, desk)
     action_listeners.register(app, desk)

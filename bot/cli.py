@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.cli_status import STATUS
 from handlers.errors import ConfigurationError, CsmError, UsageError
 from handlers.model import Report, Verdict
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from bot.storage.store import RunRecord, RunRequest, Store
 
 USAGE_STATUS = 2
-STATUS = {Verdict.PASS: 0, Verdict.WARN: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3, Verdict.SKIPPED: 3}
 LINES = ("selftest", "flare", "tc", "targets", "runs", "show", "cancel", "help")
 """The words that begin a line of the command language."""
 

@@ -86,7 +86,12 @@ class Runs:
         )
         logging.getLogger("dbos").setLevel(logging.WARNING)
         DBOS(config=config)
-        self._workflow = DBOS.workflow(name="csm.run")(self._carry_out)
+
+        # The engine marks the function that it registers, which a bound method does not allow.
+        async def carry_out(run: str) -> None:
+            await self._carry_out(run)
+
+        self._workflow = DBOS.workflow(name="csm.run")(carry_out)
         DBOS.launch()
         # Those that the engine never heard of: accepted, and killed before they were started. Starting a
         # run that the engine does know changes nothing.

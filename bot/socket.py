@@ -60,13 +60,13 @@ class Socket:
         if self._app.client.proxy is None:
             self._handler.client.proxy = None
         self._opened_at = time.time()
-        await self._handler.connect_async()
+        await self._handler.connect_async()  # type: ignore[no-untyped-call]
 
     async def _close(self) -> None:
         if self._handler is not None:
             handler, self._handler = self._handler, None
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(handler.close_async(), 5)
+                await asyncio.wait_for(handler.close_async(), 5)  # type: ignore[no-untyped-call]
 
     async def _watch(self) -> None:
         while True:

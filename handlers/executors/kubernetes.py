@@ -13,13 +13,11 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.stream import WsApiClient
-from pydantic import BaseModel, ConfigDict
 
 from handlers.errors import (
     BinaryMissing,
@@ -37,6 +35,7 @@ from handlers.errors import (
 )
 from handlers.executors.base import Limits, Session, Stream, run
 from handlers.executors.ending import PYTHONS, VARIABLE, ending_argv, new_mark
+from handlers.executors.settings import KubernetesSettings
 from handlers.model import Agent, Container, Installation, Platform
 from handlers.version import from_image
 
@@ -50,20 +49,6 @@ STATUS_WAIT_S = 5.0
 MOST_RETRY_S = 10.0
 TRIES = 3
 PAGE = 500
-
-
-class KubernetesSettings(BaseModel):
-    """How to reach a cluster, and where in it the Agents are."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    context: str | None = None
-    """A context of the kubeconfig; its current one when not given."""
-    kubeconfig: Path | None = None
-    in_cluster: bool = False
-    namespace: str = "datadog"
-    selector: str | None = None
-    request_timeout_s: float = 20.0
 
 
 class KubernetesExecutor:

@@ -77,8 +77,9 @@ class SocketMode:
         """
         if not self.connections:
             raise TimeoutError
+        envelope_id = str(uuid.uuid4())
         envelope = {
-            "envelope_id": str(uuid.uuid4()),
+            "envelope_id": envelope_id,
             "type": kind,
             "accepts_response_payload": answers,
             "payload": payload,

@@ -335,7 +335,7 @@ async def _view(api: WebApi, arguments: Mapping[str, Any], _request: web.Request
 async def _upload_url(api: WebApi, arguments: Mapping[str, Any], _request: web.Request) -> dict[str, Any]:
     if not arguments.get("filename") or not int(arguments.get("length") or 0):
         raise SlackFault("missing_argument")
-    file = {
+    file: dict[str, Any] = {
         "id": api.workspace.id("F"),
         "name": str(arguments["filename"]),
         "size": int(arguments["length"]),

@@ -1,0 +1,125 @@
+"""
+Who may do what, where. Denied unless a rule allows it, and every refusal says who could.
+
+Pure: a person, with the groups that Slack says they are in, goes in; a decision comes out.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from handlers.model import Frozen
+
+
+class Rule(Frozen):
+    """`{who, may, on, in}` of the configuration."""
+
+    who: tuple[str, ...]
+    """User ids, groups as `@handle` or by id, or `*`: everybody of the workspace who is no guest."""
+    may: tuple[str, ...]
+    """Command names, or `*`."""
+    on: tuple[str, ...]
+    """Target names, with `*` and `?`."""
+    in_: tuple[str, ...]
+    """Channel ids, or `*`."""
+
+    def covers(self, command: str, target: str) -> bool:
+        """Whether it speaks of this command on this target."""
+        return bool({command, "*"} & set(self.may)) and any(fnmatch.fnmatchcase(target, glob) for glob in self.on)
+
+    def names(self, person: Person) -> bool:
+        """Whether the person is among those it is for."""
+        return bool({person.id, "*", *person.groups} & set(self.who))
+
+    def here(self, channel: str) -> bool:
+        """Whether it holds in this channel."""
+        return bool({channel, "*"} & set(self.in_))
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A Slack user, as far as the policy cares. Names and addresses are no identity; ids are."""
+
+    id: str
+    groups: frozenset[str] = frozenset()
+    """`@handle`s and ids of the groups that the policy names."""
+    stranger: bool = False
+    """Of another workspace (Slack Connect)."""
+    guest: bool = False
+    bot: bool = False
+    deactivated: bool = False
+
+    @property
+    def barred(self) -> str:
+        """Why this account may do nothing at all, or nothing."""
+        kinds = (
+            (self.deactivated, "deactivated accounts"),
+            (self.bot, "bots"),
+            (self.stranger, "people of other workspaces"),
+            (self.guest, "guests"),
+        )
+        return next((words for is_so, words in kinds if is_so), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Allowed or not, and if not, why, in a sentence for people."""
+
+    allowed: bool
+    reason: str = ""
+    who_could: tuple[str, ...] = ()
+
+
+class Policy:
+    """The rules of the configuration."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = tuple(rules)
+
+    @property
+    def groups_named(self) -> frozenset[str]:
+        """Every group that a rule names; no other is ever looked up."""
+        return frozenset(who for rule in self._rules for who in rule.who if who.startswith(("@", "S")))
+
+    def decide(self, person: Person, command: str, target: str, channel: str) -> Decision:
+        """Whether the person may run the command on the target in this channel."""
+        if person.barred:
+            return Decision(False, f"csm does nothing for {person.barred}.")
+        about = [rule for rule in self._rules if rule.covers(command, target)]
+        mine = [rule for rule in about if rule.names(person)]
+        if any(rule.here(channel) for rule in mine):
+            return Decision(True)
+        if mine:
+            places = ", ".join(f"<#{place}>" for place in _unique(place for rule in mine for place in rule.in_))
+            return Decision(False, f"You may run {command} on {target} only in {places}.")
+        who = tuple(_unique(who for rule in about for who in rule.who))
+        if not who:
+            return Decision(False, f"No rule of the policy allows anyone to run {command} on {target}.")
+        return Decision(
+            False, f"You may not run {command} on {target}. Those who may: {', '.join(map(_named, who))}.", who
+        )
+
+    def visible_targets(self, person: Person, channel: str, targets: Iterable[str]) -> Sequence[str]:
+        """The targets on which the person may do anything in this channel."""
+        if person.barred:
+            return []
+        rules = [rule for rule in self._rules if rule.names(person) and rule.here(channel)]
+        return [
+            target for target in targets if any(fnmatch.fnmatchcase(target, glob) for rule in rules for glob in rule.on)
+        ]
+
+    def may_cancel(self, person: Person, requester: str, command: str, target: str, channel: str) -> Decision:
+        """Whoever asked for a run may cancel it, and whoever could have."""
+        if person.id == requester and not person.barred:
+            return Decision(True)
+        return self.decide(person, command, target, channel)
+
+
+def _named(who: str) -> str:
+    return f"<@{who}>" if who[0] in "UW" and not who.startswith("@") else who
+
+
+def _unique(items: Iterable[str]) -> Iterable[str]:
+    return dict.fromkeys(items)

@@ -1,0 +1,120 @@
+"""What only one person sees: refusals, usage errors, help, lists, and the Share modal. Each is `{"text", "blocks"}`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from bot.render.post import Block, Post, context, fit, section
+from bot.render.thread import safe_link
+from bot.render.words import duration, escape, mrkdwn, one_line, plain, title, verdict
+from handlers.errors import UsageError
+from handlers.model import Report
+
+Payload = dict[str, Any]
+_MOST_LINES = 30
+
+
+def refusal(text: str) -> Payload:
+    """The policy's answer: why not, and who could."""
+    said = f"⛔ Not allowed: {mrkdwn(text, 2000)}"
+    return _payload(said, section(said))
+
+
+def usage_error(error: UsageError) -> Payload:
+    """What was wrong with the line, and a line that would have worked."""
+    said = f"⚠️ {mrkdwn(str(error), 2000)}"
+    if not error.example:
+        return _payload(said, section(said))
+    example = mrkdwn(error.example)
+    return _payload(f"{said} For example: {example}", section(said), section(f"For example: `{example}`"))
+
+
+def notice(text: str) -> Payload:
+    """A plain answer."""
+    return _payload(mrkdwn(text, 2000), section(mrkdwn(text, 2000)))
+
+
+def run_shown(lines: Sequence[str]) -> Payload:
+    """One run in a few lines."""
+    return _list("Run", lines, "Nothing is known of it.")
+
+
+def help_text(lines: Sequence[str]) -> Payload:
+    """The command language, one line each."""
+    return _list("What csm can do", lines, "No help is available.")
+
+
+def targets_list(lines: Sequence[str]) -> Payload:
+    """The targets that the person may use, one line each."""
+    return _list("Targets", lines, "There is no target that you may use here.")
+
+
+def runs_list(reports: Sequence[Report | str]) -> Payload:
+    """Recent runs, newest first; a string stands for itself (a run that has not ended)."""
+    lines = [each if isinstance(each, str) else _run_line(each) for each in reports]
+    return _list("Recent runs", lines, "There is no run yet.")
+
+
+def joined(run: str, permalink: str, since: datetime | float) -> Payload:
+    """The line was typed while the same run was on. `since`: when that one began, or how many seconds ago."""
+    ago = f"{duration(since)} ago" if isinstance(since, int | float) else f"at {since:%H:%M:%S} UTC"
+    url = safe_link(permalink)
+    link = f" <{escape(url)}|Open its thread>" if url else ""
+    said = f"ℹ️ The same command was started {ago} and is still on: you have joined run {mrkdwn(run, 60)}.{link}"
+    return _payload(said, section(said))
+
+
+def share_modal(run: str, private_metadata: str) -> dict[str, Any]:
+    """The modal that asks for a channel. Submitted as `share.submit`; the answer is `values.channel.channel`."""
+    if len(private_metadata) > 3000:
+        raise ValueError("Slack accepts at most 3,000 characters of private_metadata")
+
+    def words(text: str) -> dict[str, str]:
+        return {"type": "plain_text", "text": text}
+
+    select = {
+        "type": "conversations_select",
+        "action_id": "channel",
+        "placeholder": words("Choose a channel"),
+        "filter": {"include": ["public", "private"], "exclude_bot_users": True},
+    }
+    return {
+        "type": "modal",
+        "callback_id": "share.submit",
+        "private_metadata": private_metadata,
+        "title": words("Share this run"),
+        "submit": words("Share"),
+        "close": words("Cancel"),
+        "blocks": [
+            section(
+                f"The verdict of run {mrkdwn(run, 60)}, its worst findings and a link to the thread are posted there."
+            ),
+            {"type": "input", "block_id": "channel", "label": words("Channel"), "element": select},
+        ],
+    }
+
+
+def _run_line(report: Report) -> str:
+    what = title(report.command, report.target)
+    return f"{verdict(report.verdict)}: {what}, run {report.run}, {report.started:%Y-%m-%d %H:%M} UTC"
+
+
+def _list(heading: str, lines: Sequence[str], none: str) -> Payload:
+    # Each line is one line, so that a name with a line break cannot pose as another entry.
+    shown = [mrkdwn(one_line(plain(line, 400))) for line in lines[:_MOST_LINES]] or [none]
+    blocks = [section("\n".join([f"*{heading}*", *shown[:15]]))]
+    if shown[15:]:
+        blocks.append(section("\n".join(shown[15:])))
+    more = len(lines) - _MOST_LINES
+    if more > 0:
+        note = f"… and {more} more; `csm {heading.rsplit(maxsplit=1)[-1].lower()}` in a terminal shows all"
+        blocks.append(context(note))
+        shown.append(note.replace("`", ""))
+    return _payload("\n".join([heading, *shown]), *blocks)
+
+
+def _payload(text: str, *blocks: Block) -> Payload:
+    post = fit(Post("ephemeral", text, blocks))
+    return {"text": post.text, "blocks": list(post.blocks)}

@@ -1,0 +1,112 @@
+"""
+Equal things together, worst first: outcomes, findings, commands.
+
+A thousand Agents with one fault are one line; that is what makes a report readable in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bot.render.words import unique
+from handlers.model import AgentResult, Finding, Report, Step, Verdict, worst_first
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Agents with the same verdict for the same reason. All that pass are one group."""
+
+    verdict: Verdict
+    reason: str
+    """Empty where the group's Agents gave different ones."""
+    agents: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FindingGroup:
+    """One finding code, and the Agents that it concerns, worst first."""
+
+    code: str
+    finding: Finding
+    """The representative: of the worst Agent that has evidence."""
+    representative: AgentResult
+    agents: tuple[str, ...]
+    advice: tuple[str, ...]
+    steps: tuple[Step, ...]
+    """Of every installation concerned, without repetition."""
+    docs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command line, where it ran and why."""
+
+    argv: tuple[str, ...]
+    container: str | None
+    why: str
+    agents: tuple[str, ...]
+
+
+def outcomes(report: Report) -> Sequence[Outcome]:
+    """Outcomes worst first, then the largest."""
+    found: dict[tuple[Verdict, str], list[AgentResult]] = {}
+    for result in worst_first(report.agents):
+        key = (result.verdict, "" if result.verdict is Verdict.PASS else result.reason)
+        found.setdefault(key, []).append(result)
+    groups = [
+        Outcome(verdict, _only(result.reason for result in results), tuple(result.agent for result in results))
+        for (verdict, _), results in found.items()
+    ]
+    return sorted(groups, key=lambda group: (-group.verdict.badness, -len(group.agents), group.reason))
+
+
+def findings(report: Report) -> Sequence[FindingGroup]:
+    """One group per code: the severest first, then the one on the worst Agents, then the most widespread."""
+    found: dict[str, list[tuple[AgentResult, Finding]]] = {}
+    for result in worst_first(report.agents):
+        for finding in result.findings:
+            found.setdefault(finding.code, []).append((result, finding))
+    return [_group(code, found[code]) for code in sorted(found, key=lambda code: _rank(code, found[code]))]
+
+
+def commands(report: Report) -> Sequence[Command]:
+    """Commands by how many Agents they ran on; the ones that verdicts rest on come first."""
+    found: dict[tuple[tuple[str, ...], str | None, str], list[str]] = {}
+    primary = {(result.argv, result.container) for result in report.agents}
+    for result in report.agents:
+        keys = [(result.argv, result.container, result.why)]
+        keys += [(each.argv, each.container, each.why) for each in result.invocations]
+        seen: set[tuple[tuple[str, ...], str | None]] = set()
+        for key in keys:
+            if key[0] and key[:2] not in seen:
+                seen.add(key[:2])
+                found.setdefault(key, []).append(result.agent)
+    ranked = sorted(found.items(), key=lambda item: (item[0][:2] not in primary, -len(item[1]), item[0][0]))
+    return [Command(*key, tuple(agents)) for key, agents in ranked]
+
+
+def _group(code: str, members: Sequence[tuple[AgentResult, Finding]]) -> FindingGroup:
+    result, finding = next((each for each in members if each[1].evidence), members[0])
+    remedies = [each.remediation for _, each in members if each.remediation]
+    steps = {(step.platform, step.title, step.snippet): step for remedy in remedies for step in remedy.steps}
+    return FindingGroup(
+        code=code,
+        finding=finding,
+        representative=result,
+        agents=unique(result.agent for result, _ in members),
+        advice=unique(remedy.summary for remedy in remedies),
+        steps=tuple(steps.values()),
+        docs=unique(link for remedy in remedies for link in remedy.docs),
+    )
+
+
+def _rank(code: str, members: Sequence[tuple[AgentResult, Finding]]) -> tuple[int, int, int, str]:
+    severity = max(finding.severity.badness for _, finding in members)
+    badness = max(result.verdict.badness for result, _ in members)
+    return -severity, -badness, -len(members), code
+
+
+def _only(reasons: Iterable[str]) -> str:
+    found = set(reasons)
+    return found.pop() if len(found) == 1 else ""

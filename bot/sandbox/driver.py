@@ -1,0 +1,114 @@
+"""
+Using the sandbox as a person does, from a program: type a line, click, submit, read what is on the screen.
+
+Works on a `LocalSlack` in this process and waits for its changes; nothing here sleeps and hopes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from bot.sandbox.slack.server import LocalSlack
+
+T = TypeVar("T")
+Message = Mapping[str, Any]
+
+
+class Driver:
+    """One person at the sandbox, in one channel."""
+
+    def __init__(self, slack: LocalSlack, *, user: str = "ana", channel: str = "#incident-42") -> None:
+        self._slack = slack
+        self.user = user
+        self.channel = channel
+
+    async def type(self, line: str) -> None:
+        """Type a line; returns when the app has acknowledged it, or Slack gave up on it."""
+        await self._slack.command(self.user, self.channel, line)
+
+    async def click(self, message: Message, action_id: str) -> None:
+        """Click a button of a message."""
+        await self._slack.click(self.user, self.channel, message["ts"], action_id)
+
+    async def submit(self, values: Mapping[str, Any]) -> Mapping[str, str]:
+        """Submit the open modal. Returns the errors that are shown in it."""
+        view = await self.until(
+            lambda: next((v for v in self._slack.workspace.views.values() if v["_user"] == self._id), None)
+        )
+        return await self._slack.submit(self.user, view["id"], values)
+
+    def messages(self, channel: str | None = None) -> Sequence[Message]:
+        """The channel as this person sees it, oldest first, without the threads' replies."""
+        return self._slack.workspace.visible(self._channel(channel), self._id)
+
+    def thread(self, root: Message) -> Sequence[Message]:
+        """A thread as this person sees it, its root first."""
+        return self._slack.workspace.visible(self._channel(None), self._id, root["ts"])
+
+    def notices(self) -> Sequence[str]:
+        """What Slack itself told this person: `/csm failed with the error operation_timeout`."""
+        return [e["text"] for e in self._slack.workspace.events if e["type"] == "notice" and e.get("only") == self._id]
+
+    def file(self, name: str) -> str:
+        """The text of a file that was shared, by its name's end."""
+        files = self._slack.workspace.files.values()
+        return next(
+            self._slack.workspace.contents[file["id"]].decode() for file in files if file["name"].endswith(name)
+        )
+
+    async def until(self, found: Callable[[], T | None], *, within_s: float = 30.0) -> T:
+        """Wait until something is there. Raises `TimeoutError` with what the channel shows instead."""
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    changed = self._slack.workspace.changed
+                    if (result := found()) is not None and result is not False:
+                        return result
+                    await changed.wait()
+        except TimeoutError:
+            shown = "\n".join(str(message.get("text")) for message in self.messages())
+            raise TimeoutError(
+                f"it did not come within {within_s:g} s; the channel shows:\n{shown}\n{self.notices()}"
+            ) from None
+
+    async def finished(self, *, number: int = 0, within_s: float = 60.0) -> Message:
+        """Wait until the channel's run of that number (0: the first) has its verdict, its thread and its files."""
+
+        def ended() -> Message | None:
+            runs = [m for m in self.messages() if is_run(m)]
+            if len(runs) <= number or not is_final(runs[number]):
+                return None
+            could_run = "could not be run" in runs[number]["text"]
+            return runs[number] if could_run or any(m.get("files") for m in self.thread(runs[number])) else None
+
+        return await self.until(ended, within_s=within_s)
+
+    @property
+    def _id(self) -> str:
+        user = self._slack.workspace.user(self.user)
+        assert user is not None
+        return user.id
+
+    def _channel(self, name: str | None) -> Any:
+        return self._slack.workspace.channel(name or self.channel)
+
+
+def is_run(message: Message) -> bool:
+    """Whether a message is a run's own (and not only for one person, nor shared from elsewhere)."""
+    return bool({"run.cancel", "run.again"} & set(actions(message))) or (
+        not message.get("is_ephemeral") and "Self-test of" in message.get("text", "")
+    )
+
+
+def is_final(message: Message) -> bool:
+    """Whether a run's message shows its verdict."""
+    return "run.again" in actions(message)
+
+
+def actions(message: Message) -> Sequence[str]:
+    """What can be clicked in a message, by action id."""
+    return [
+        e["action_id"] for block in message.get("blocks") or [] for e in block.get("elements", []) if "action_id" in e
+    ]

@@ -1,0 +1,25 @@
+"""The sandbox's fleet: `cluster-a`, Agents of mixed versions, two of them with faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bot.sandbox.agent import Behaviour
+from bot.sandbox.kubernetes_api import Pod
+
+VERSIONS = ("7.70.1", "7.66.0", "7.60.1", "7.50.3", "7.72.4", "7.78.0")
+
+
+def fleet(agents: int) -> Iterator[Pod]:
+    """
+    That many Agents, by the hundred like the first dozen: one fails a rule, one has its module down.
+
+    The newest ones have no security-agent, as the chart can be told.
+    """
+    for number in range(1, agents + 1):
+        version = VERSIONS[(number - 1) % len(VERSIONS)]
+        fault = {5: "rule_failed", 9: "module_down"}.get(number % 100, "")
+        security_agent = version != "7.78.0"
+        containers = ("agent", "security-agent", "system-probe") if security_agent else ("agent", "system-probe")
+        behaviour = Behaviour(version=version, security_agent=security_agent, fault=fault)
+        yield Pod(f"datadog-{number:04d}", f"node-{number}", behaviour, containers=containers)

@@ -1,0 +1,349 @@
+"""
+The configuration: one YAML file and, for secrets, the environment.
+
+A faulty file is refused with every fault at once, each with its line and the nearest valid key. What pydantic
+finds is translated back to the file's own lines through the marks that PyYAML keeps.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.policy import Rule
+from handlers.errors import ConfigurationError
+from handlers.executors.settings import DockerSettings, HostSettings, KubernetesSettings, SshSettings
+
+MOST_BYTES = 1024 * 1024
+SLACK_API_URL = "https://slack.com/api/"
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_SECRET = re.compile(r"\bxox[a-z]-|\bxapp-|\bxoxe")
+
+
+def _duration(value: Any) -> Any:
+    """`90s`, `30m`, `1h30m`; a plain number is seconds."""
+    if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
+        hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if isinstance(value, int | float | timedelta) and not isinstance(value, bool):
+        return value
+    raise ValueError("must be a duration such as 90s, 30m or 1h30m")
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+_CHANNEL = re.compile(r"\*|[CGD][A-Z0-9]{2,}")
+_WHO = re.compile(r"\*|[UW][A-Z0-9]{2,}|S[A-Z0-9]{2,}|@[a-z0-9._-]+")
+
+
+class Strict(BaseModel):
+    """Immutable, and strict about keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TargetSettings(Strict):
+    """A target is exactly one of the four."""
+
+    kubernetes: KubernetesSettings | None = None
+    docker: DockerSettings | None = None
+    host: HostSettings | None = None
+    ssh: SshSettings | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> TargetSettings:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"must be exactly one of kubernetes, docker, host, ssh; it is {' and '.join(given) or 'none of them'}"
+            )
+        return self
+
+
+class RuleSettings(Strict):
+    """One rule of the policy."""
+
+    who: tuple[str, ...] = Field(min_length=1)
+    may: tuple[Literal["selftest", "flare", "tc", "*"], ...] = Field(min_length=1)
+    on: tuple[str, ...] = Field(min_length=1)
+    in_: tuple[str, ...] = Field(alias="in", min_length=1)
+
+    @field_validator("who")
+    @classmethod
+    def _people(cls, who: tuple[str, ...]) -> tuple[str, ...]:
+        for each in who:
+            if not _WHO.fullmatch(each):
+                raise ValueError(f"{each!r} is no user id (U…), user group (@handle or S…) or *; names are no identity")
+        return who
+
+    @field_validator("in_")
+    @classmethod
+    def _channels(cls, channels: tuple[str, ...]) -> tuple[str, ...]:
+        for each in channels:
+            if not _CHANNEL.fullmatch(each):
+                raise ValueError(
+                    f"{each!r} is no channel id (C…); a channel's name can change hands, its id is in its details in Slack"
+                )
+        return channels
+
+
+class FlareApproval(Strict):
+    """Who approves the upload of a flare."""
+
+    by: tuple[str, ...] = ()
+    four_eyes: bool = True
+    expires: Duration = timedelta(minutes=30)
+
+
+class Approvals(Strict):
+    """Approvals by command."""
+
+    flare: FlareApproval = FlareApproval()
+
+
+class Limits(Strict):
+    """What the bot may cost its targets. A waiting exec costs almost nothing, so the defaults are generous."""
+
+    per_target: int = Field(default=1000, ge=1)
+    overall: int = Field(default=2000, ge=1)
+    min_interval: Duration = timedelta(seconds=60)
+    selftest_deadline: Duration = timedelta(seconds=60)
+    status_deadline: Duration = timedelta(seconds=30)
+
+
+class SlackSettings(Strict):
+    """How Slack reaches the bot."""
+
+    transport: Literal["socket", "http"] = "socket"
+    command: str = Field(default="/csm", pattern=r"^/[a-z0-9_-]{1,31}$")
+    host: str = "127.0.0.1"
+    port: int = Field(default=3000, ge=0, le=65535)
+
+
+class Settings(Strict):
+    """The whole file."""
+
+    database_url: str = Field(default="sqlite:///csm.db", pattern=r"^(sqlite|postgresql)(\+\w+)?://")
+    site: Literal[
+        "datadoghq.com",
+        "us3.datadoghq.com",
+        "us5.datadoghq.com",
+        "datadoghq.eu",
+        "ap1.datadoghq.com",
+        "ap2.datadoghq.com",
+        "ddog-gov.com",
+    ] = "datadoghq.com"
+    targets: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")], TargetSettings] = (
+        Field(min_length=1)
+    )
+    policy: tuple[RuleSettings, ...] = ()
+    approvals: Approvals = Approvals()
+    limits: Limits = Limits()
+    slack: SlackSettings = SlackSettings()
+
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """The policy, as `bot.policy` reads it."""
+        return [Rule(who=rule.who, may=rule.may, on=rule.on, in_=rule.in_) for rule in self.policy]
+
+
+class Secrets(BaseSettings):
+    """What comes from the environment only."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    bot_token: SecretStr = Field(default=SecretStr(""), validation_alias="SLACK_BOT_TOKEN")
+    app_token: SecretStr = Field(default=SecretStr(""), validation_alias="SLACK_APP_TOKEN")
+    signing_secret: SecretStr = Field(default=SecretStr(""), validation_alias="SLACK_SIGNING_SECRET")
+    api_url: str = Field(default=SLACK_API_URL, validation_alias="SLACK_API_URL")
+
+    @classmethod
+    def load(cls, transport: str) -> Secrets:
+        """Read and check. Raises `ConfigurationError` with every fault; values are never shown."""
+        secrets = cls()
+        faults = list(secrets._faults(transport))
+        if faults:
+            raise ConfigurationError(faults, source="environment")
+        return secrets
+
+    def _faults(self, transport: str) -> Iterator[str]:
+        wanted = [("SLACK_BOT_TOKEN", self.bot_token, "xoxb-", "the app's page OAuth & Permissions")]
+        if transport == "socket":
+            wanted.append(
+                ("SLACK_APP_TOKEN", self.app_token, "xapp-", "the app's page Basic Information, App-Level Tokens")
+            )
+        for name, secret, prefix, where in wanted:
+            value = secret.get_secret_value()
+            if not value:
+                yield f"{name} is not set. You find it on {where}."
+            elif not value.startswith(prefix):
+                yield f"{name} does not begin with {prefix}, so it is another kind of token. You find the right one on {where}."
+        if transport == "http" and not self.signing_secret.get_secret_value():
+            yield "SLACK_SIGNING_SECRET is not set. You find it on the app's page Basic Information."
+        if self.api_url != SLACK_API_URL and not _is_loopback(self.api_url):
+            yield "SLACK_API_URL must name an address of this machine (http://127.0.0.1:…/api/): tokens are sent there."
+
+
+def _is_loopback(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        return parts.scheme in {"http", "https"} and (
+            parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
+        )
+    except ValueError:
+        return False
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's booleans: `true` and `false` only. In 1.1 the policy's key `on` would be one of them."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as its base has it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), ["t", "f"])
+
+
+def load(path: Path) -> Settings:
+    """Read a configuration file. Raises `ConfigurationError` with every fault and its line."""
+    text = _text(path)
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigurationError([f"{line}{getattr(error, 'problem', None) or error}"], source=str(path)) from error
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigurationError(
+            ["it must hold keys such as `targets:`; it is empty, or not a mapping."], source=str(path)
+        )
+    faults = [*_duplicates(node), *_secrets(text)]
+    try:
+        settings = Settings.model_validate(yaml.load(text, Loader=_Loader))  # noqa: S506 - derived from SafeLoader
+    except ValidationError as error:
+        raise ConfigurationError([*faults, *_translated(error, node)], source=str(path)) from error
+    if faults:
+        raise ConfigurationError(faults, source=str(path))
+    return settings
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ConfigurationError([f"it is larger than {MOST_BYTES} bytes."], source=str(path))
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            ["there is no such file. Begin with csm.example.yaml, or name another file with --config."],
+            source=str(path),
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(["it is not UTF-8 text."], source=str(path)) from None
+    except OSError as error:
+        raise ConfigurationError([f"it cannot be read: {error.strerror}."], source=str(path)) from error
+
+
+def _duplicates(node: yaml.Node) -> Iterator[str]:
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                yield f"line {line}: `{key.value}` is given twice; it was given on line {seen[key.value]} already."
+            seen.setdefault(key.value, line)
+            yield from _duplicates(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _duplicates(item)
+
+
+def _secrets(text: str) -> Iterator[str]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if _SECRET.search(line):
+            yield f"line {number}: this looks like a Slack token. Secrets come from the environment only (SLACK_BOT_TOKEN and so on); take it out, and revoke it if others can read the file."
+
+
+def _translated(error: ValidationError, node: yaml.MappingNode) -> Iterator[str]:
+    for detail in error.errors():
+        place = tuple(part for part in detail["loc"] if part != "[key]")
+        line = _line(node, place)
+        where = ".".join(str(part) for part in place) or "the file"
+        yield f"line {line}: {where}: {_words(detail, place)}"
+
+
+def _words(detail: ErrorDetails, place: tuple[int | str, ...]) -> str:
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(place[-1]), _keys(place[:-1]), n=1)
+        hint = f" Did you mean `{near[0]}`?" if near else f" Known here: {', '.join(_keys(place[:-1]))}."
+        return f"there is no such key.{hint}"
+    if detail["type"] == "missing":
+        return "it is missing."
+    if detail["type"] == "literal_error":
+        expected = str((detail.get("ctx") or {}).get("expected", ""))
+        near = difflib.get_close_matches(str(detail["input"]), re.findall(r"'([^']*)'", expected), n=1)
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        return f"{str(detail['input'])[:60]!r} is not known; it must be {expected}.{hint}"
+    return detail["msg"].removeprefix("Value error, ") + (
+        f" (it is {str(detail['input'])[:60]!r})" if not isinstance(detail["input"], dict) else ""
+    )
+
+
+def _keys(place: tuple[int | str, ...]) -> list[str]:
+    """The keys that are known at a place of the file."""
+    model: Any = Settings
+    for part in place:
+        if isinstance(part, int):
+            continue
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            fields = {field.alias or name: field for name, field in model.model_fields.items()}
+            model = _inner(fields[str(part)].annotation) if str(part) in fields else model
+        # A target's own name is a key of a mapping, and leads to the mapping's values.
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return [field.alias or name for name, field in model.model_fields.items()]
+    return []
+
+
+def _inner(annotation: Any) -> Any:
+    """The model inside `X | None`, `tuple[X, ...]` or `Mapping[str, X]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = [_inner(each) for each in get_args(annotation)]
+    return next((each for each in found if each is not None), None)
+
+
+def _line(node: yaml.Node, place: tuple[int | str, ...]) -> int:
+    """The line of a place, or of the nearest thing around it that exists."""
+    line = node.start_mark.line + 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            match = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if match is None:
+                return line
+            line, node = match[0].start_mark.line + 1, match[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            return line
+    return line

@@ -1,0 +1,277 @@
+"""
+Agents in containers of a Docker engine, reached by exec.
+
+The official SDK lists, creates and inspects, in threads for a moment each; the stream of an exec is its raw
+socket, read by the event loop, so that five hundred open sessions are no five hundred threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import docker
+import requests
+from docker.errors import APIError, DockerException
+
+from handlers.errors import (
+    BinaryMissing,
+    ConnectionLost,
+    Denied,
+    ExecError,
+    NoExitStatus,
+    NotReady,
+    TargetDenied,
+    TargetError,
+    TargetUnreachable,
+    Throttled,
+    Unreachable,
+    Vanished,
+)
+from handlers.executors.base import Limits, Session, Stream, run
+from handlers.executors.ending import PYTHONS, VARIABLE, ending_argv, new_mark
+from handlers.executors.settings import DockerSettings
+from handlers.model import Agent, Container, Installation, Platform
+from handlers.version import from_image
+
+T = TypeVar("T")
+
+CHUNK = 64 * 1024
+STATUS_WAIT_S = 5.0
+"""The engine may say that an exec is still running for a moment after its stream has ended."""
+
+
+class DockerExecutor:
+    """One engine. Connects when it is first used."""
+
+    platform = Platform.DOCKER
+
+    def __init__(self, target: str, settings: DockerSettings) -> None:
+        self._target = target
+        self._settings = settings
+        self._api: docker.APIClient | None = None
+        self._image = re.compile(settings.image)
+
+    async def agents(self) -> Sequence[Agent]:
+        """The containers whose image is an Agent's, stopped ones included."""
+        filters = {"label": self._settings.label} if self._settings.label else {}
+        try:
+            found = await self._call(lambda api: api.containers(all=True, filters=filters))
+        except APIError as error:
+            status = error.response.status_code if error.response is not None else 0
+            kind = TargetDenied if status in (401, 403) else TargetUnreachable
+            raise kind(f"{self._target} answered {status}: {_said(error)}") from error
+        except (DockerException, requests.RequestException, OSError) as error:
+            raise TargetUnreachable(
+                f"{self._target} cannot be reached at {self._settings.base_url}: {_short(error)}"
+            ) from error
+        agents = [self._agent(each) for each in found if self._image.search(each["Image"])]
+        return sorted(agents, key=lambda agent: agent.name)
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self, agent: Agent, argv: Sequence[str], *, container: str | None = None, stdin: bool = False
+    ) -> AsyncIterator[Session]:
+        """See `Executor.open`. `container` has no meaning here: the Agent is one."""
+        del container
+        mark = new_mark()
+
+        def start(api: docker.APIClient) -> tuple[str, Any]:
+            environment = {VARIABLE: mark}
+            created = api.exec_create(agent.handle, list(argv), stdin=stdin, environment=environment)
+            return created["Id"], api.exec_start(created["Id"], socket=True)
+
+        try:
+            exec_id, stream = await self._call(start)
+        except APIError as error:
+            raise _refused(agent, argv[0], error) from error
+        except (DockerException, requests.RequestException, OSError) as error:
+            raise Unreachable(f"The engine of {agent} cannot be reached: {_short(error)}") from error
+        session = DockerSession(self, agent, argv, exec_id=exec_id, mark=mark, stream=stream)
+        try:
+            yield session
+        finally:
+            session.release()
+
+    async def inspect(self, exec_id: str) -> Mapping[str, Any]:
+        """What the engine knows of an exec."""
+        return await self._call(lambda api: api.exec_inspect(exec_id))
+
+    async def aclose(self) -> None:
+        """Close the client."""
+        api, self._api = self._api, None
+        if api is not None:
+            await asyncio.to_thread(api.close)
+
+    async def _call(self, work: Callable[[docker.APIClient], T]) -> T:
+        def call() -> T:
+            if self._api is None:
+                self._api = docker.APIClient(base_url=self._settings.base_url, version="auto", timeout=20)
+            return work(self._api)
+
+        return await asyncio.to_thread(call)
+
+    def _agent(self, found: Mapping[str, Any]) -> Agent:
+        name = found["Names"][0].lstrip("/")
+        running = found["State"] == "running"
+        container = Container(
+            name=name, image=found["Image"], ready=running, state=found["State"] if running else found["Status"]
+        )
+        version = from_image(found["Image"])
+        return Agent(
+            target=self._target,
+            name=name,
+            platform=Platform.DOCKER,
+            installation=Installation.DOCKER,
+            containers=(container,),
+            phase="Running" if running else f"{found['State']} ({found['Status']})",
+            version=str(version) if version else None,
+            handle=found["Id"],
+        )
+
+
+class DockerSession:
+    """One exec. See `handlers.executors.base.Session`."""
+
+    def __init__(
+        self, executor: DockerExecutor, agent: Agent, argv: Sequence[str], *, exec_id: str, mark: str, stream: Any
+    ) -> None:
+        self._executor = executor
+        self._agent = agent
+        self._argv = argv
+        self._exec_id = exec_id
+        self._mark = mark
+        self._stream = stream
+        # The SDK hands out a reader over the socket (unix, TCP) or the TLS socket itself.
+        self._socket: socket.socket = getattr(stream, "_sock", stream)
+        self._socket.setblocking(False)
+        self._buffer = bytearray()
+        self._head = b""
+        self._ended = False
+
+    async def read(self) -> tuple[Stream, bytes] | None:
+        """The next frame: a header of eight bytes with the stream and the length, then the data."""
+        header = await self._exactly(8)
+        if header is None:
+            return None
+        kind, length = struct.unpack(">BxxxL", header)
+        data = await self._exactly(length)
+        if data is None:
+            raise ConnectionLost(f"The engine cut the output of {self._argv[0]} on {self._agent}.")
+        self._head = self._head or data[:500]
+        return (Stream.STDERR if kind == 2 else Stream.STDOUT), data
+
+    async def write(self, data: bytes) -> None:
+        """Write to stdin."""
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+        except OSError as error:
+            raise ConnectionLost(f"{self._argv[0]} on {self._agent} no longer reads its input.") from error
+
+    async def close_stdin(self) -> None:
+        """Close the writing half of the connection, which the engine passes on."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    async def exit_status(self) -> int:
+        """The exit status that the engine recorded."""
+        give_up = asyncio.get_running_loop().time() + STATUS_WAIT_S
+        pause = 0.005
+        while True:
+            found = await self._inspected()
+            if not found["Running"] and found["ExitCode"] is not None:
+                self._ended = True
+                return self._exited(int(found["ExitCode"]))
+            if asyncio.get_running_loop().time() > give_up:
+                raise (
+                    self._lost()
+                    if found["Running"]
+                    else NoExitStatus(f"The engine does not say how {self._argv[0]} on {self._agent} ended.")
+                )
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.5)
+
+    async def _inspected(self) -> Mapping[str, Any]:
+        try:
+            return await self._executor.inspect(self._exec_id)
+        except APIError as error:
+            # An exec is forgotten together with its container.
+            raise Vanished(f"{self._agent} vanished while {self._argv[0]} ran.") from error
+        except (DockerException, requests.RequestException, OSError) as error:
+            raise ConnectionLost(f"The engine of {self._agent} was lost while {self._argv[0]} ran.") from error
+
+    def _lost(self) -> ExecError:
+        return ConnectionLost(f"The connection to {self._agent} was cut while {self._argv[0]} ran.")
+
+    def _exited(self, code: int) -> int:
+        head = self._head.decode("utf-8", "replace")
+        if code in (126, 127) and ("OCI runtime exec failed" in head or "exec failed:" in head):
+            raise BinaryMissing(f"{self._argv[0]} cannot be run on {self._agent}: {head.strip()[:300]}")
+        return code
+
+    async def end(self, grace_s: float) -> bool:
+        """End whatever carries the mark, through a second exec."""
+        if self._ended:
+            return True
+        limits = Limits(deadline_s=grace_s + 5, max_bytes=4096, grace_s=0)
+        for python in PYTHONS:
+            try:
+                done = await run(self._executor, self._agent, ending_argv(python, self._mark, grace_s), limits=limits)
+            except BinaryMissing:
+                continue
+            except (NotReady, Vanished):
+                return True
+            except (ExecError, TargetError):
+                return False
+            return done.exit_status == 0
+        return False
+
+    def release(self) -> None:
+        """Close the connection."""
+        with contextlib.suppress(OSError):
+            self._stream.close()
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    async def _exactly(self, length: int) -> bytes | None:
+        """That many bytes, or `None` when the stream ends before."""
+        while len(self._buffer) < length:
+            try:
+                data = await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
+            except OSError as error:
+                raise ConnectionLost(f"The connection to {self._agent} was lost while {self._argv[0]} ran.") from error
+            if not data:
+                return None
+            self._buffer += data
+        taken = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        return taken
+
+
+def _refused(agent: Agent, binary: str, error: APIError) -> ExecError:
+    status = error.response.status_code if error.response is not None else 0
+    said = _said(error)
+    if "executable file not found" in said or "no such file or directory" in said or "permission denied" in said:
+        return BinaryMissing(f"{binary} cannot be run on {agent}: {said}")
+    if status in (401, 403):
+        return Denied(f"The engine of {agent} answered {status}: {said}")
+    if status == 409:
+        return NotReady(f"{agent} cannot run commands: {said}")
+    if status in (404, 410):
+        return Vanished(f"{agent} is no longer there: {said}")
+    if status == 429:
+        return Throttled(f"The engine of {agent} had too many requests.")
+    return Unreachable(f"The engine of {agent} answered {status}: {said}")
+
+
+def _said(error: APIError) -> str:
+    return str(error.explanation or error)[:300]
+
+
+def _short(error: BaseException) -> str:
+    return str(error)[:200] or type(error).__name__

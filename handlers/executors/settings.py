@@ -1,0 +1,51 @@
+"""How to reach a target, by platform: the entries of the configuration. Light to import, unlike the executors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from handlers.model import Frozen
+
+
+class KubernetesSettings(Frozen):
+    """A cluster, and where in it the Agents are."""
+
+    context: str | None = None
+    """A context of the kubeconfig; its current one when not given."""
+    kubeconfig: Path | None = None
+    in_cluster: bool = False
+    namespace: str = "datadog"
+    selector: str | None = None
+    """A label selector for the Agents' pods; the chart's and the Operator's labels when not given."""
+    request_timeout_s: float = 20.0
+
+
+class DockerSettings(Frozen):
+    """A Docker engine. The Agent's container is discovered by its image and labels."""
+
+    base_url: str = "unix:///var/run/docker.sock"
+    image: str = r"(^|/)(datadog/agent|agent|datadog-agent)([:@]|$)"
+    """A pattern that an image reference must match."""
+    label: str = ""
+    """A label that a container must have, with or without `=value`."""
+
+
+class HostSettings(Frozen):
+    """The host that csm runs on."""
+
+    sudo: bool = False
+    root: Path = Path("/")
+    """Where the Agent's /opt/datadog-agent is looked for."""
+
+
+class SshSettings(Frozen):
+    """A host over SSH. Its key must be in `known_hosts`; there is no way to ignore it."""
+
+    address: str
+    user: str
+    known_hosts: Path
+    port: int = 22
+    client_keys: tuple[Path, ...] = ()
+    """Private keys; the user's agent and default keys when empty."""
+    sudo: bool = False
+    connect_timeout_s: float = 15.0

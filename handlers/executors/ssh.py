@@ -1,0 +1,235 @@
+"""
+A host over SSH (asyncssh). Its key must be known; there is no way to ignore it.
+
+sshd hands every command line to the user's login shell. This is the one place where a shell reads what csm
+runs, and `shlex.join` makes each argument a single word to it, so that it is data all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+from collections.abc import AsyncIterator, Sequence
+
+import asyncssh
+
+from handlers.errors import (
+    BinaryMissing,
+    ConnectionLost,
+    Denied,
+    ExecError,
+    NoExitStatus,
+    TargetDenied,
+    TargetUnreachable,
+    Unreachable,
+)
+from handlers.executors.base import Limits, Session, Stream, run
+from handlers.executors.ending import PYTHONS, VARIABLE, ending_argv, new_mark
+from handlers.executors.settings import SshSettings
+from handlers.model import Agent, Installation, Platform
+
+CHUNK = 64 * 1024
+SESSIONS = 8
+"""sshd's default MaxSessions is 10 a connection; endings need a place too."""
+KEEPALIVE_S = 15
+
+
+class SshExecutor:
+    """One host. Its one Agent is named as the target."""
+
+    platform = Platform.HOST
+
+    def __init__(self, target: str, settings: SshSettings) -> None:
+        self._target = target
+        self._settings = settings
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._connecting = asyncio.Lock()
+        self._places = asyncio.Semaphore(SESSIONS)
+
+    async def agents(self) -> Sequence[Agent]:
+        """The Agent, if it is installed."""
+        agent = Agent(
+            target=self._target,
+            name=self._target,
+            platform=Platform.HOST,
+            installation=Installation.HOST,
+            node=self._settings.address,
+        )
+        try:
+            found = await run(
+                self,
+                agent,
+                ("test", "-d", "/opt/datadog-agent"),
+                limits=Limits(deadline_s=self._settings.connect_timeout_s),
+            )
+        except Denied as error:
+            raise TargetDenied(str(error)) from error
+        except ExecError as error:
+            raise TargetUnreachable(str(error)) from error
+        return [agent] if found.exit_status == 0 else []
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self, agent: Agent, argv: Sequence[str], *, container: str | None = None, stdin: bool = False
+    ) -> AsyncIterator[Session]:
+        """See `Executor.open`. `container` has no meaning here."""
+        del container
+        mark = new_mark()
+        sudo = ("sudo", "-n") if self._settings.sudo else ()
+        line = shlex.join([*sudo, "env", f"{VARIABLE}={mark}", *argv])
+        async with self._places:
+            process = await self._start(line)
+            session = SshSession(self, agent, argv, mark=mark, process=process)
+            if not stdin:
+                process.stdin.write_eof()
+            try:
+                yield session
+            finally:
+                process.close()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+            with contextlib.suppress(TimeoutError, OSError):
+                await asyncio.wait_for(connection.wait_closed(), 2)
+
+    async def _start(self, line: str) -> asyncssh.SSHClientProcess[bytes]:
+        for fresh in (False, True):
+            connection = await self._connected(fresh=fresh)
+            try:
+                return await connection.create_process(line, encoding=None)
+            except (asyncssh.ChannelOpenError, asyncssh.ConnectionLost, OSError) as error:
+                if fresh:
+                    raise Unreachable(f"{self._target} does not open a session: {error}") from error
+        raise AssertionError("the second attempt returns or raises")
+
+    async def _connected(self, *, fresh: bool) -> asyncssh.SSHClientConnection:
+        async with self._connecting:
+            if self._connection is None or (fresh and self._connection.is_closed()):
+                self._connection = await self._connect()
+            return self._connection
+
+    async def _connect(self) -> asyncssh.SSHClientConnection:
+        settings = self._settings
+        try:
+            return await asyncssh.connect(
+                settings.address,
+                settings.port,
+                username=settings.user,
+                known_hosts=str(settings.known_hosts),
+                client_keys=[str(key) for key in settings.client_keys] or (),
+                connect_timeout=settings.connect_timeout_s,
+                keepalive_interval=KEEPALIVE_S,
+                config=None,
+            )
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise Denied(
+                f"The key of {settings.address} is not the one in {settings.known_hosts}, or not there. If the host is new or was"
+                " reinstalled, add its key after checking it; otherwise somebody may be in between."
+            ) from error
+        except asyncssh.PermissionDenied as error:
+            raise Denied(f"{settings.address} does not let {settings.user} in: {error.reason}") from error
+        except (OSError, asyncssh.Error, TimeoutError, ValueError) as error:
+            raise Unreachable(
+                f"{settings.address} cannot be reached over SSH: {str(error) or type(error).__name__}"
+            ) from error
+
+
+class SshSession:
+    """One remote process. See `handlers.executors.base.Session`."""
+
+    def __init__(
+        self,
+        executor: SshExecutor,
+        agent: Agent,
+        argv: Sequence[str],
+        *,
+        mark: str,
+        process: asyncssh.SSHClientProcess[bytes],
+    ) -> None:
+        self._executor = executor
+        self._agent = agent
+        self._argv = argv
+        self._mark = mark
+        self._process = process
+        self._stderr_tail = b""
+        self._chunks: asyncio.Queue[tuple[Stream, bytes] | BaseException | None] = asyncio.Queue(8)
+        self._open_streams = 2
+        self._pumps = [
+            asyncio.create_task(self._pump(process.stdout, Stream.STDOUT), name=f"stdout of {argv[0]}"),
+            asyncio.create_task(self._pump(process.stderr, Stream.STDERR), name=f"stderr of {argv[0]}"),
+        ]
+
+    async def read(self) -> tuple[Stream, bytes] | None:
+        """The next output of either stream."""
+        while self._open_streams:
+            chunk = await self._chunks.get()
+            if isinstance(chunk, BaseException):
+                raise ConnectionLost(f"The connection to {self._agent} was lost while {self._argv[0]} ran.") from chunk
+            if chunk is not None:
+                return chunk
+            self._open_streams -= 1
+        return None
+
+    async def write(self, data: bytes) -> None:
+        """Write to stdin."""
+        try:
+            self._process.stdin.write(data)
+            await self._process.stdin.drain()
+        except (OSError, asyncssh.Error) as error:
+            raise ConnectionLost(f"{self._argv[0]} on {self._agent} no longer reads its input.") from error
+
+    async def close_stdin(self) -> None:
+        """Close stdin."""
+        with contextlib.suppress(OSError):
+            self._process.stdin.write_eof()
+
+    async def exit_status(self) -> int:
+        """The exit status; 128 + the signal for a process that died of one."""
+        await self._process.wait_closed()
+        if signal := self._process.exit_signal:
+            import signal as signals
+
+            return 128 + int(getattr(signals, f"SIG{signal[0]}", 0))
+        status = self._process.exit_status
+        if status is None:
+            raise ConnectionLost(f"The connection to {self._agent} was cut while {self._argv[0]} ran.")
+        if status == -1:
+            raise NoExitStatus(f"{self._agent} did not say how {self._argv[0]} ended.")
+        self._check_start(status)
+        return status
+
+    def _check_start(self, status: int) -> None:
+        said = self._stderr_tail.decode("utf-8", "replace").strip()
+        if status in (126, 127) and said.startswith(("env: ", "/usr/bin/env: ")) and "\n" not in said:
+            raise BinaryMissing(f"{self._argv[0]} cannot be run on {self._agent}: {said}")
+        if status == 1 and said.startswith("sudo: "):
+            raise Denied(f"sudo does not let csm run {self._argv[0]} on {self._agent} without a password: {said}")
+
+    async def end(self, grace_s: float) -> bool:
+        """End whatever carries the mark, through a second command."""
+        if self._process.exit_status is not None:
+            return True
+        limits = Limits(deadline_s=grace_s + 5, max_bytes=4096, grace_s=0)
+        for python in reversed(PYTHONS):
+            try:
+                done = await run(self._executor, self._agent, ending_argv(python, self._mark, grace_s), limits=limits)
+            except BinaryMissing:
+                continue
+            except ExecError:
+                return False
+            return done.exit_status == 0
+        return False
+
+    async def _pump(self, stream: asyncssh.SSHReader[bytes], kind: Stream) -> None:
+        try:
+            while data := await stream.read(CHUNK):
+                if kind is Stream.STDERR:
+                    self._stderr_tail = (self._stderr_tail + data)[-500:]
+                await self._chunks.put((kind, data))
+        except (OSError, asyncssh.Error) as error:
+            await self._chunks.put(error)
+        await self._chunks.put(None)
