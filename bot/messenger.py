@@ -33,6 +33,9 @@ EVENT = "csm_post"
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 """Answers of chat.update after which only a new message helps."""
 
+BROKEN = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+"""Answers with HTTP 200 that mean as much as a 500."""
+
 
 class Undeliverable(CsmError):
     """Slack will not take this message, however often it is sent. `error` is Slack's word for why."""
@@ -254,19 +257,14 @@ class Messenger:
             try:
                 return await method(**{key: value for key, value in arguments.items() if value is not None})  # type: ignore[no-any-return]
             except SlackApiError as error:
-                refusal = error.response
-                if refusal.status_code == 429:
-                    wait = float(refusal.headers.get("Retry-After", 1))
+                status, headers, reason = _refusal(error)
+                if status == 429:
+                    wait = float(headers.get("Retry-After", 1))
                     self._paused_until[name] = time.monotonic() + wait
-                elif refusal.status_code < 500 and refusal.get("error") not in {
-                    "internal_error",
-                    "fatal_error",
-                    "service_unavailable",
-                }:
-                    raise Undeliverable(str(refusal.get("error"))) from error
+                elif status < 500 and reason not in BROKEN:
+                    raise Undeliverable(reason) from error
                 else:
                     wait, pause = pause, min(pause * 2, 30)
-                reason = str(refusal.get("error") or refusal.status_code)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 wait, pause, reason = pause, min(pause * 2, 30), type(error).__name__
             if time.monotonic() + wait > give_up:
@@ -275,3 +273,11 @@ class Messenger:
             await asyncio.sleep(wait)
             if instead_of_repeating and reason != "ratelimited" and (answer := await instead_of_repeating()):
                 return answer
+
+
+def _refusal(error: SlackApiError) -> tuple[int, Mapping[str, str], str]:
+    """Status, headers and Slack's word. The SDK attaches its own response, or aiohttp's when the body is no JSON."""
+    answer: Any = error.response
+    if isinstance(answer, AsyncSlackResponse):
+        return answer.status_code, answer.headers, str(answer.get("error"))
+    return int(getattr(answer, "status", 500)), getattr(answer, "headers", {}), "not JSON"

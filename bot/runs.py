@@ -234,6 +234,9 @@ class Runs:
     async def _give_up(self, run: str) -> None:
         """A defect of csm: say so where the run is, since every run ends visibly."""
         request = await self._request(run)
+        if not await self._is_announced(run):
+            await self._apologise(run, "internal_error")
+            return
         reason = f"csm itself failed in {run}. Nothing is known about the Agents from this run."
         remedy = f"Ask again. If it happens again, the log of csm has the details under {run}."
         await self._show(run, slack.failed(self._examination(request).progress, reason, remedy))
@@ -305,6 +308,10 @@ class Runs:
         report = (await self._record(run)).report
         assert report is not None, f"{run} was examined, so its report is in the store"
         return report
+
+    async def _is_announced(self, run: str) -> bool:
+        sent = await self._store.post(run, "opening")
+        return sent is not None and bool(sent.ts)
 
     async def _opening(self, run: str) -> Sent:
         sent = await self._store.post(run, "opening")

@@ -255,7 +255,7 @@ def _hostile() -> str:
     """Everything that must not reach Slack, put together here so that no scanner takes it for real."""
     secret = "".join(("0123456789abcdef" * 2,))
     return (
-        "\x1b[31;1m\x1b]0;title\x07<!channel> <@U0ANA> ```\n*bold* <https://evil.example|click>\n"
+        "\x1b[31;1m\x1b]0;title\x07<!channel> <@U0SANDANA> ```\n*bold* <https://evil.example|click>\n"
         "DD_API_KEY=" + secret + "\npassword: hunter2-" + secret[:8] + "\n\u202egnp.exe\u2066\n" + "x" * 200000 + "\n"
     )
 

@@ -15,7 +15,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,8 @@ class KubernetesApi:
         """How many commands were asked for, endings included."""
         self.commands: list[tuple[str, tuple[str, ...]]] = []
         """Pod and argument vector of each command that was run, endings left out."""
+        self.on_exec: Callable[[], Awaitable[None]] | None = None
+        """Called before each command is run; tests stop time here."""
         self._port = port
         self._processes: set[asyncio.subprocess.Process] = set()
         self._inline: dict[str, _Inline] = {}
@@ -125,6 +127,11 @@ class KubernetesApi:
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
         await self._runner.cleanup()
+
+    @property
+    def still_running(self) -> int:
+        """How many commands have neither ended nor been ended."""
+        return len(self._inline) + len(self._processes)
 
     def write_kubeconfig(self, path: Path) -> Path:
         """Write a kubeconfig with one context, `stand-in`."""
@@ -173,6 +180,8 @@ class KubernetesApi:
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
         self.execs += 1
+        if self.on_exec:
+            await self.on_exec()
         if refusal := self._unauthorised(request):
             return refusal
         pod = self.pods.get(request.match_info["pod"])

@@ -50,8 +50,10 @@ def selftest_commands(agent: Agent, version: AgentVersion | None) -> Sequence[Ch
     `system-probe` reads the core configuration only, and the chart does not set the socket there, so it is
     given in the environment (DataDog/helm-charts:_container-system-probe.yaml@79f7c74f).
     """
-    old = _selftest(agent, "security-agent", f"before 7.67 the self-test is in security-agent; this Agent is {version}")
-    new_why = f"from 7.57 the self-test is in system-probe; this Agent is {version}"
+    old = _selftest(agent, "security-agent", "up to 7.66 the self-test is in security-agent")
+    new_why = "from 7.67 the self-test is in system-probe only"
+    if version is not None and version.era < SECURITY_AGENT_LOST_RUNTIME:
+        new_why = "from 7.57 the self-test is in system-probe too"
     new = _selftest(agent, "system-probe", new_why, socket=agent.installation is Installation.HELM)
     if version is None:
         unknown = "the version is not known, so the newer command is tried first"

@@ -60,9 +60,9 @@ class Workspace:
 
     def __init__(self) -> None:
         people = [
-            User("U0ANA", "ana", "Ana, on call", "ana@example.com"),
-            User("U0SAM", "sam", "Sam, security", "sam@example.com"),
-            User("U0EVE", "eve", "Eve, a stranger to csm", "eve@example.com"),
+            User("U0SANDANA", "ana", "Ana, on call", "ana@example.com"),
+            User("U0SANDSAM", "sam", "Sam, security", "sam@example.com"),
+            User("U0SANDEVE", "eve", "Eve, a stranger to csm", "eve@example.com"),
             User(BOT_USER, "csm", "csm", is_bot=True),
         ]
         everyone = {user.id for user in people}
@@ -75,7 +75,7 @@ class Workspace:
                 Channel("C0PRIVATE", "private", everyone - {BOT_USER}, private=True),
             )
         }
-        self.groups = {"S0SRE": ("sre", ["U0ANA"]), "S0SECURITY": ("security", ["U0SAM"])}
+        self.groups = {"S0SRE": ("sre", ["U0SANDANA"]), "S0SECURITY": ("security", ["U0SANDSAM"])}
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
         self.views: dict[str, dict[str, Any]] = {}
