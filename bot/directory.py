@@ -8,19 +8,27 @@ Only the groups that the policy names are ever looked up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
+import aiohttp
 import structlog
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.policy import Person
+from handlers.errors import CsmError
 
 log = structlog.get_logger(__name__)
 
 TTL_S = 60.0
 """How long a change of a group's members may go unnoticed."""
+
+
+class Unknown(CsmError):
+    """Slack does not say who somebody is."""
 
 
 class SlackDirectory:
@@ -34,13 +42,19 @@ class SlackDirectory:
 
     async def person(self, user: str) -> Person:
         """
-        The person behind a user id. Raises `SlackApiError` when Slack does not tell.
+        The person behind a user id. Raises `Unknown` when Slack does not tell, and nobody is let in unknown.
 
-        A group that cannot be looked up counts as one without members: the policy then allows less, not more.
+        A group that does not exist counts as one without members.
         """
-        info, members = await asyncio.gather(
-            self._remembered(f"user:{user}", lambda: self._user(user)), self._remembered("groups", self._members)
-        )
+        try:
+            info, members = await asyncio.gather(
+                self._remembered(f"user:{user}", lambda: self._user(user)), self._remembered("groups", self._members)
+            )
+        except (SlackApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            log.warning("slack.person_unknown", user=user, error=str(error))
+            raise Unknown(
+                "Slack does not say right now who you are and in which groups. Nothing was started; try again in a moment."
+            ) from error
         return Person(
             id=user,
             groups=frozenset(name for name, people in members.items() if user in people),
@@ -51,8 +65,9 @@ class SlackDirectory:
         )
 
     async def warm(self) -> None:
-        """Look the groups up before anybody waits for it."""
-        await self._remembered("groups", self._members)
+        """Look the groups up before anybody waits for it; whoever comes first tries again if that fails."""
+        with contextlib.suppress(SlackApiError, aiohttp.ClientError, OSError, TimeoutError):
+            await self._remembered("groups", self._members)
 
     async def _user(self, user: str) -> Mapping[str, Any]:
         answer = await self._client.users_info(user=user)
@@ -63,11 +78,10 @@ class SlackDirectory:
         if not self._groups:
             return {}
         found: dict[str, Collection[str]] = {}
-        for group in (await self._client.usergroups_list())["usergroups"]:
+        # One call for all groups: a call for each would soon meet the limit of 20 a minute.
+        for group in (await self._client.usergroups_list(include_users=True))["usergroups"]:
             names = {f"@{group['handle']}", group["id"]} & self._groups
-            if names:
-                people = (await self._client.usergroups_users_list(usergroup=group["id"]))["users"]
-                found |= dict.fromkeys(names, frozenset(people))
+            found |= dict.fromkeys(names, frozenset(group.get("users") or []))
         for missing in self._groups - found.keys():
             log.warning("policy.group_not_found", group=missing)
         return found

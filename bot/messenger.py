@@ -279,5 +279,7 @@ def _refusal(error: SlackApiError) -> tuple[int, Mapping[str, str], str]:
     """Status, headers and Slack's word. The SDK attaches its own response, or aiohttp's when the body is no JSON."""
     answer: Any = error.response
     if isinstance(answer, AsyncSlackResponse):
-        return answer.status_code, answer.headers, str(answer.get("error"))
+        # A proxy's or an outage's page is text, on which the SDK's own `get` fails.
+        word = answer.data.get("error") if isinstance(answer.data, dict) else "not JSON"
+        return answer.status_code, answer.headers, str(word)
     return int(getattr(answer, "status", 500)), getattr(answer, "headers", {}), "not JSON"

@@ -15,7 +15,7 @@ from bot.listeners.desk import RUN_COMMANDS, Desk
 from bot.render import ephemeral
 from bot.render.ephemeral import Payload
 from bot.storage.store import RunRecord
-from handlers.errors import UsageError
+from handlers.errors import CsmError, UsageError
 
 AVAILABLE = (*RUN_COMMANDS, "targets", "runs", "show", "cancel", "help")
 
@@ -47,6 +47,8 @@ async def answer_to(desk: Desk, body: Mapping[str, Any]) -> Payload | None:
         return await _do(desk, command, body, user, channel)
     except UsageError as error:
         return ephemeral.usage_error(error)
+    except CsmError as error:
+        return ephemeral.notice(str(error))
 
 
 async def _do(desk: Desk, command: grammar.Command, body: Mapping[str, Any], user: str, channel: str) -> Payload | None:

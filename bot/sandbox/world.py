@@ -40,6 +40,9 @@ class Bot:
 
     async def start(self) -> None:
         """Start it, and wait until it is connected to Slack. Raises `CsmError` with its log when it ends instead."""
+        # A connection of the process before may not have been noticed to be dead yet; only a new one counts.
+        connected = asyncio.create_task(self._slack.socket_mode.hello.wait())
+        await asyncio.sleep(0)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -52,7 +55,6 @@ class Bot:
                 stderr=log,
                 stdout=log,
             )
-        connected = asyncio.create_task(self._slack.socket_mode.connected.wait())
         ended = asyncio.create_task(self._process.wait())
         try:
             await asyncio.wait({connected, ended}, timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)

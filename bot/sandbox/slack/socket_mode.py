@@ -28,6 +28,8 @@ class SocketMode:
         self.base = ""
         self.connections: list[web.WebSocketResponse] = []
         self.connected = asyncio.Event()
+        self.hello = asyncio.Event()
+        """Set, and replaced, with each new connection."""
         self._tickets: set[str] = set()
         self._waiting: dict[str, asyncio.Future[Any]] = {}
 
@@ -59,6 +61,8 @@ class SocketMode:
             }
         )
         self.connected.set()
+        self.hello.set()
+        self.hello = asyncio.Event()
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:

@@ -291,11 +291,12 @@ async def _user(api: WebApi, arguments: Mapping[str, Any], _request: web.Request
 
 
 @method("usergroups.list", scope="usergroups:read", per_minute=20)
-async def _groups(api: WebApi, _arguments: Mapping[str, Any], _request: web.Request) -> dict[str, Any]:
+async def _groups(api: WebApi, arguments: Mapping[str, Any], _request: web.Request) -> dict[str, Any]:
+    members = str(arguments.get("include_users", "")).lower() in {"1", "true"}
     return {
         "usergroups": [
-            {"id": id_, "team_id": TEAM, "handle": handle, "name": handle}
-            for id_, (handle, _) in api.workspace.groups.items()
+            {"id": id_, "team_id": TEAM, "handle": handle, "name": handle, **({"users": users} if members else {})}
+            for id_, (handle, users) in api.workspace.groups.items()
         ]
     }
 
