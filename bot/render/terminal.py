@@ -1,35 +1,75 @@
-"""What the terminal shows: a run's progress, and its report."""
+"""
+A run in a terminal: live progress, the report, and a Slack thread as text.
+
+Foreign text reaches Rich only as `Text`, never as markup, and without control characters.
+"""
 
 from __future__ import annotations
 
-import sys
-import time
+import shlex
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
-from rich.syntax import Syntax
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from bot.progress import Progress
 from bot.render.grouping import FindingGroup, commands, findings, outcomes
-from bot.render.slack import opening
-from handlers.model import Report
+from bot.render.plaintext import to_text
+from bot.render.threadtext import thread_as_text
+from bot.render.words import agents, counted, duration, one_line, plain, some, title, verdict
+from handlers.model import Report, Verdict, worst_first
 
-_STYLES = {"pass": "green", "warn": "yellow", "fail": "red", "unknown": "magenta", "skipped": "dim"}
-PLAIN_EVERY_S = 5.0
+__all__ = ["LiveProgress", "report", "thread_as_text", "to_text"]
+
+_MOST_ROWS = 30
+_PLAIN_EVERY_S = 5.0
+_STYLES = {
+    Verdict.PASS: "green",
+    Verdict.WARN: "yellow",
+    Verdict.FAIL: "bold red",
+    Verdict.UNKNOWN: "magenta",
+    Verdict.SKIPPED: "dim",
+}
+
+
+def report(console: Console, report: Report) -> None:
+    """Verdict, Agents worst first (grouped where there are many), findings with what to do, commands."""
+    head = Text(f"{verdict(report.verdict)}: {title(report.command, report.target)}", _STYLES[report.verdict])
+    console.print(head)
+    if report.reason:
+        console.print(Text(one_line(report.reason, 1000)))
+    asked = f", asked by {one_line(report.requested_by)}" if report.requested_by else ""
+    cancelled = f", cancelled by {one_line(report.cancelled_by)}" if report.cancelled_by else ""
+    counts = counted(report.counts) or "No Agent was examined"
+    console.print(Text(f"{counts}. Run {one_line(report.run)}{asked}{cancelled}, took {duration(report.duration_s)}"))
+    if report.agents:
+        console.print(_each(report) if len(report.agents) <= _MOST_ROWS else _grouped(report))
+    for group in findings(report):
+        _finding(console, group)
+    for command in commands(report):
+        where = f"in container {one_line(command.container)}" if command.container else "on the host"
+        console.print(Text(f"$ {plain(shlex.join(one_line(part, 500) for part in command.argv))}", "bold"))
+        console.print(Text(f"  {where}, on {agents(len(command.agents))}. {one_line(command.why)}"))
 
 
 class LiveProgress:
-    """Progress on stderr: one line that changes on a terminal, a line now and then otherwise. A context."""
+    """
+    Shows a run while it is on. A context manager.
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        self._live = Live(console=self._console, transient=True, refresh_per_second=8) if sys.stderr.isatty() else None
-        self._said_at = time.monotonic()
+    On a terminal one bar that is redrawn; elsewhere a line when five seconds of the run have passed, and at its ends.
+    """
 
-    def __enter__(self) -> LiveProgress:  # noqa: PYI034 - not meant to be subclassed
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
+        self._said_at: float | None = None
+        self._said = ""
+
+    def __enter__(self) -> LiveProgress:
         if self._live:
             self._live.start()
         return self
@@ -41,55 +81,91 @@ class LiveProgress:
             self._live.stop()
 
     def update(self, progress: Progress) -> None:
-        """Show a moment."""
-        text = Text(opening(progress).text)
+        """Show this moment of the run."""
         if self._live:
-            self._live.update(text)
-        elif time.monotonic() - self._said_at >= PLAIN_EVERY_S:
-            self._said_at = time.monotonic()
-            self._console.print(text)
+            self._live.update(_moment(progress), refresh=True)
+            return
+        line = _line(progress)
+        due = self._said_at is None or progress.elapsed_s - self._said_at >= _PLAIN_EVERY_S
+        finished = progress.total is not None and progress.done >= progress.total
+        if (due or finished) and line != self._said:
+            self._console.print(Text(line), soft_wrap=True)
+            self._said, self._said_at = line, progress.elapsed_s
 
 
-def report(console: Console, found: Report) -> None:
-    """Print a report: the verdict, the Agents by outcome, each finding with its advice, the commands."""
-    style = _STYLES[found.verdict]
-    console.print(
-        Text(f"{found.verdict.value.upper()}  {found.command} of {found.target}  ({found.run})", style=f"bold {style}")
-    )
-    if found.reason:
-        console.print(Text(found.reason))
-    if found.remedy:
-        console.print(Text(found.remedy))
-    table = Table(show_edge=False, pad_edge=False)
-    for heading in ("Verdict", "Agents", "Why"):
-        table.add_column(heading, overflow="fold")
-    for outcome in outcomes(found):
-        names = ", ".join(outcome.agents[:5]) + (
-            f" and {len(outcome.agents) - 5} more" if len(outcome.agents) > 5 else ""
-        )
+def _moment(progress: Progress) -> Group:
+    bar = ProgressBar(total=float(progress.total or 1), completed=float(progress.done), width=40)
+    parts: list[Text | ProgressBar] = [Text(_line(progress))]
+    if progress.total:
+        parts.append(bar)
+    if progress.running:
+        parts.append(Text(f"Still running: {some(progress.running)}", "dim"))
+    parts += [Text(one_line(note), "dim") for note in progress.notes]
+    return Group(*parts)
+
+
+def _line(progress: Progress) -> str:
+    head = title(progress.command, progress.target)
+    if progress.cancelling:
+        head += ", cancelling"
+    if progress.total is None:
+        return f"{head}: finding the Agents"
+    counts = counted(progress.counts)
+    tail = f" ({counts})" if counts else ""
+    return f"{head}: {progress.done}/{progress.total}{tail}, {duration(progress.elapsed_s)}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _each(report: Report) -> Table:
+    table = _table("Verdict", "Agent", "Version", "Took", "Reason")
+    for result in worst_first(report.agents):
         table.add_row(
-            Text(outcome.verdict.value, style=_STYLES[outcome.verdict]),
-            Text(f"{len(outcome.agents)}: {names}"),
-            Text(outcome.reason),
+            Text(verdict(result.verdict), _STYLES[result.verdict]),
+            Text(one_line(result.agent)),
+            Text(one_line(result.agent_version or "?")),
+            Text(duration(result.duration_s)),
+            Text(one_line(result.reason)),
         )
-    if found.agents:
-        console.print(table)
-    for group in findings(found):
-        _finding(console, group)
-    for command in commands(found):
-        console.print(Text(f"\n{len(command.agents)} Agents ran: {' '.join(command.argv)}"))
-        console.print(Text(f"  {command.why}", style="dim"))
+    return table
+
+
+def _grouped(report: Report) -> Table:
+    table = _table("Verdict", "Agents", "Which", "Reason")
+    groups = outcomes(report)
+    for group in groups[:_MOST_ROWS]:
+        table.add_row(
+            Text(verdict(group.verdict), _STYLES[group.verdict]),
+            Text(str(len(group.agents))),
+            Text(some(group.agents)),
+            Text(one_line(group.reason)),
+        )
+    rest = groups[_MOST_ROWS:]
+    if rest:
+        table.add_row("…", str(sum(len(group.agents) for group in rest)), f"{len(rest)} other outcomes", "")
+    return table
 
 
 def _finding(console: Console, group: FindingGroup) -> None:
-    console.print(Text.assemble(("\n" + group.finding.summary, "bold"), (f"  {group.code}", "dim")))
-    console.print(Text(f"  on {', '.join(group.agents[:8])}{'…' if len(group.agents) > 8 else ''}"))
-    for line in group.finding.evidence:
-        console.print(Text(f"  | {line}", style="dim"))
+    console.print()
+    console.print(Text(f"{one_line(group.code, 100)} ({group.finding.severity.value})", "bold"))
+    console.print(Text(one_line(group.finding.summary)))
+    console.print(Text(f"{agents(len(group.agents))}: {some(group.agents)}"))
+    if group.finding.evidence:
+        lines = plain("\n".join(plain(line) for line in group.finding.evidence[:20]), 4000)
+        where = Text(f"Evidence, from {one_line(group.representative.agent, 60)}")
+        console.print(Panel(Text(lines), title=where, title_align="left"))
     for advice in group.advice:
-        console.print(Text(f"  {advice}"))
+        console.print(Text(f"What to do: {one_line(advice, 2000)}"))
     for step in group.steps:
-        console.print(Text(f"  {step.title} ({step.platform}):"))
-        console.print(Syntax(step.snippet.rstrip(), step.language, background_color="default", padding=(0, 4)))
+        label = f"{one_line(step.platform, 40)}: {one_line(step.title)}" if step.title else one_line(step.platform, 40)
+        console.print(Text(label, "italic"))
+        # No box around it and no wrapping: it is there to be copied.
+        console.print(Text(plain(step.snippet, 8000)), soft_wrap=True)
     for link in group.docs:
-        console.print(Text(f"  {link}", style="dim"))
+        console.print(Text(f"See {one_line(link, 1000)}"), soft_wrap=True)

@@ -34,7 +34,7 @@ from handlers.errors import (
     Vanished,
 )
 from handlers.executors.base import Limits, Session, Stream, run
-from handlers.executors.ending import PYTHONS, VARIABLE, ending_argv, new_mark
+from handlers.executors.ending import PYTHONS, VARIABLE, ending_argv, is_ending, new_mark
 from handlers.executors.settings import DockerSettings
 from handlers.model import Agent, Container, Installation, Platform
 from handlers.version import from_image
@@ -218,6 +218,8 @@ class DockerSession:
         """End whatever carries the mark, through a second exec."""
         if self._ended:
             return True
+        if is_ending(self._argv):
+            return False
         limits = Limits(deadline_s=grace_s + 5, max_bytes=4096, grace_s=0)
         for python in PYTHONS:
             try:

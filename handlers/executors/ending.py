@@ -10,6 +10,7 @@ no process name to guess, nothing left behind.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 VARIABLE = "CSM_EXEC"
 
@@ -58,3 +59,8 @@ def ending_argv(python: str, mark: str, grace_s: float) -> tuple[str, ...]:
     It asks them to end (SIGTERM), and kills them after `grace_s`.
     """
     return (python, "-I", "-S", "-c", _PROGRAM, f"{VARIABLE}={mark}", f"{grace_s:g}")
+
+
+def is_ending(argv: Sequence[str]) -> bool:
+    """Whether a command is itself an ending. An ending is never ended by another, or a cut-off target would never be left alone."""
+    return len(argv) == 7 and argv[4] == _PROGRAM

@@ -25,7 +25,7 @@ from handlers.errors import (
     Unreachable,
 )
 from handlers.executors.base import Limits, Session, Stream, run
-from handlers.executors.ending import PYTHONS, VARIABLE, ending_argv, new_mark
+from handlers.executors.ending import PYTHONS, VARIABLE, ending_argv, is_ending, new_mark
 from handlers.executors.settings import SshSettings
 from handlers.model import Agent, Installation, Platform
 
@@ -213,6 +213,8 @@ class SshSession:
         """End whatever carries the mark, through a second command."""
         if self._process.exit_status is not None:
             return True
+        if is_ending(self._argv):
+            return False
         limits = Limits(deadline_s=grace_s + 5, max_bytes=4096, grace_s=0)
         for python in reversed(PYTHONS):
             try:
