@@ -187,6 +187,8 @@ async def _selftest(options: argparse.Namespace, settings: Settings, store: Stor
 
 @contextlib.contextmanager
 def _live(examination: object, *, quiet: bool) -> Iterator[None]:
+    from rich.console import Console
+
     from bot.examination import Examination
     from bot.render.terminal import LiveProgress
 
@@ -194,7 +196,7 @@ def _live(examination: object, *, quiet: bool) -> Iterator[None]:
     if quiet:
         yield
         return
-    with LiveProgress() as live:
+    with LiveProgress(Console(stderr=True)) as live:
         examination.on_change = lambda: live.update(examination.progress)
         yield
 

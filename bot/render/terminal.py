@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -69,7 +70,7 @@ class LiveProgress:
         self._said_at: float | None = None
         self._said = ""
 
-    def __enter__(self) -> LiveProgress:
+    def __enter__(self) -> Self:
         if self._live:
             self._live.start()
         return self

@@ -300,6 +300,8 @@ class _Exec:
     async def _outlive(self, process: asyncio.subprocess.Process) -> int:
         """A process lives as long as it wants, whatever becomes of the connection."""
         code = await process.wait()
+        # Whoever read its output may have gone before; the pipes are still open then.
+        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no other way
         self._api._processes.discard(process)  # noqa: SLF001
         return 128 - code if code < 0 else code
 

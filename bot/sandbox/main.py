@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bot.cli_status import STATUS
-from bot.render.thread_text import thread_as_text
+from bot.render.terminal import thread_as_text
 from bot.sandbox.driver import Driver, Message, is_run
 from bot.sandbox.world import World, world
 from handlers.model import Verdict

@@ -220,6 +220,8 @@ class DockerSession:
             return True
         if is_ending(self._argv):
             return False
+        # With output that nobody reads, the engine would not notice the end of any exec of this container.
+        self.release()
         limits = Limits(deadline_s=grace_s + 5, max_bytes=4096, grace_s=0)
         for python in PYTHONS:
             try:

@@ -65,7 +65,7 @@ class HostExecutor:
         try:
             yield session
         finally:
-            session.release()
+            await session.release()
 
     async def aclose(self) -> None:
         """Nothing is held."""
@@ -141,13 +141,14 @@ class HostSession:
         self._signal(signal.SIGKILL)
         return True
 
-    def release(self) -> None:
+    async def release(self) -> None:
         """Stop reading. The process may be there still; it gets a broken pipe when it prints."""
         for pump in self._pumps:
             pump.cancel()
-        transport = getattr(self._process, "_transport", None)
-        if transport is not None and self._process.returncode is not None:
-            transport.close()
+        await asyncio.wait(self._pumps)
+        if self._process.returncode is not None:
+            # asyncio closes the pipes of a process that has ended only when they were read to their end.
+            self._process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -43,7 +43,7 @@ SELECTORS = ("agent.datadoghq.com/component=agent", "app.kubernetes.io/component
 """Newer charts and the Operator set the first; the second is also carried by other charts' pods."""
 
 STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
-PROTOCOLS = "v5.channel.k8s.io, v4.channel.k8s.io"
+PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 STATUS_WAIT_S = 5.0
 """How long the status channel may lag behind the end of the streams."""
 MOST_RETRY_S = 10.0
@@ -121,8 +121,16 @@ class KubernetesExecutor:
         configuration.connection_pool_maxsize = 0
         return WsApiClient(configuration, heartbeat=20)
 
+    def _pool(self, api: WsApiClient) -> aiohttp.ClientSession:
+        """The client's own session, with its TLS and proxy settings."""
+        rest = api.rest_client
+        if rest.pool_manager is None:
+            rest.pool_manager = rest._create_pool_manager()  # noqa: SLF001 - as the client's own websocket helper does
+        pool: aiohttp.ClientSession = rest.pool_manager
+        return pool
+
     async def _headers(self, api: WsApiClient) -> dict[str, str]:
-        headers: dict[str, str] = {"sec-websocket-protocol": PROTOCOLS}
+        headers: dict[str, str] = {}
         await api.update_params_for_auth(headers, [], ["BearerToken"], None, None, None)
         return headers
 
@@ -156,11 +164,8 @@ class KubernetesExecutor:
             try:
                 api = await self._client()
                 headers = await self._headers(api)
-                headers.pop("sec-websocket-protocol")
-                pool = api.rest_client.pool_manager or api.rest_client._create_pool_manager()  # noqa: SLF001 - as its own ws_client does
-                api.rest_client.pool_manager = pool
                 timeout = aiohttp.ClientTimeout(self._settings.request_timeout_s)
-                async with pool.get(
+                async with self._pool(api).get(
                     api.configuration.host + path, params=query, headers=headers, timeout=timeout
                 ) as answer:
                     body = await answer.text(errors="replace")
@@ -187,14 +192,15 @@ class KubernetesExecutor:
         for attempt in range(TRIES):
             try:
                 api = await self._client()
-                connecting = await api.request(
-                    "GET",
+                # As the client's own helper does, and with the protocols where aiohttp can tell which was agreed on.
+                socket = await self._pool(api).ws_connect(
                     api.configuration.host + path,
-                    query_params=query,
+                    params=query,
                     headers=await self._headers(api),
-                    _preload_content=False,
+                    protocols=PROTOCOLS,
+                    heartbeat=20,
+                    max_msg_size=0,
                 )
-                socket: aiohttp.ClientWebSocketResponse = await connecting
             except aiohttp.WSServerHandshakeError as error:
                 if error.status == 429 and attempt < TRIES - 1:
                     await asyncio.sleep(_retry_after(error.headers or {}))

@@ -1,0 +1,147 @@
+"""A Docker engine of the tests' own: Debian's dockerd on a private socket and data root, without networks."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+
+DOCKERD = shutil.which("dockerd", path="/usr/sbin:/usr/bin:/usr/local/bin")
+BUSYBOX = Path("/bin/busybox")
+IMAGE = "datadog/agent"
+AGENT = Path(__file__).resolve().parent.parent / "bot" / "sandbox" / "agent.py"
+EMBEDDED = "opt/datadog-agent/embedded/bin/python3"
+
+
+@contextlib.contextmanager
+def engine() -> Iterator[docker.APIClient]:
+    """A running engine with the image `datadog/agent:stand-in`."""
+    assert DOCKERD, "needs docker.io"
+    # A short path: a socket's may have 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="csm-dockerd-"))
+    log = (folder / "log").open("wb")
+    arguments = [
+        DOCKERD, "--host", f"unix://{folder}/docker.sock", "--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"),
+        "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs",
+    ]  # fmt: skip
+    process = subprocess.Popen(arguments, stdout=log, stderr=log)
+    try:
+        client = _connected(f"unix://{folder}/docker.sock", process, folder / "log")
+        client.import_image_from_data(_root_file_system(), repository=IMAGE, tag="stand-in")
+        yield client
+        for container in client.containers(all=True):
+            client.remove_container(container["Id"], force=True)
+        client.close()
+    finally:
+        process.terminate()
+        process.wait(30)
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(client: docker.APIClient, name: str, behaviour: str = "{}", *, tag: str = "stand-in") -> str:
+    """Start a container of the image that sleeps; commands are run in it. Returns its id."""
+    if tag != "stand-in":
+        client.tag(f"{IMAGE}:stand-in", IMAGE, tag)
+    created = client.create_container(
+        f"{IMAGE}:{tag}",
+        ["/bin/busybox", "sleep", "3600"],
+        name=name,
+        environment={"STAND_IN_AGENT": behaviour, "PATH": "/usr/bin:/bin:/opt/datadog-agent/embedded/bin"},
+        host_config=client.create_host_config(network_mode="none", init=False),
+    )
+    client.start(created["Id"])
+    return str(created["Id"])
+
+
+def _connected(url: str, process: subprocess.Popen[bytes], log: Path) -> docker.APIClient:
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up and process.poll() is None:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(url.removeprefix("unix://"))
+            client = docker.APIClient(base_url=url, timeout=60)
+            client.csm_url = url
+            return client
+        time.sleep(0.1)
+    raise RuntimeError(f"the engine did not come up:\n{log.read_text('utf-8', 'replace')[-3000:]}")
+
+
+def _root_file_system() -> bytes:
+    """A busybox, this machine's Python where the Agent has its own, and the stand-in Agent as its binaries."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.add(BUSYBOX, "bin/busybox")
+        for name in ("sh", "env", "sleep", "test", "cat", "true"):
+            _link(tar, f"bin/{name}", "busybox")
+        interpreter = Path(os.path.realpath(sys.executable))
+        _with_libraries(tar, interpreter)
+        tar.add(interpreter, str(interpreter).lstrip("/"))
+        standard = Path(sysconfig.get_path("stdlib"))
+        tar.add(standard, str(standard).lstrip("/"), filter=_small)
+        for extension in (standard / "lib-dynload").glob("*.so"):
+            if extension.name.split(".")[0] in {
+                "_struct",
+                "_posixsubprocess",
+                "select",
+                "math",
+                "_random",
+                "_json",
+                "_bisect",
+                "_datetime",
+            }:
+                _with_libraries(tar, extension)
+        _link(tar, EMBEDDED, str(interpreter))
+        tar.add(AGENT, "usr/bin/agent")
+        for name in ("security-agent", "system-probe"):
+            _link(tar, f"usr/bin/{name}", "agent")
+        _link(tar, "usr/bin/python3", str(interpreter))
+        _link(tar, "usr/bin/env", "/bin/busybox")
+        for folder in ("tmp", "proc", "dev", "sys", "etc"):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
+            tar.addfile(entry)
+    return buffer.getvalue()
+
+
+def _small(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    left_out = {
+        "test",
+        "idlelib",
+        "tkinter",
+        "site-packages",
+        "__pycache__",
+        "ensurepip",
+        "lib2to3",
+        "pydoc_data",
+        "distutils",
+        "unittest",
+    }
+    return None if left_out & set(entry.name.split("/")) or "/config-3" in entry.name else entry
+
+
+def _with_libraries(tar: tarfile.TarFile, binary: Path) -> None:
+    present = set(tar.getnames())
+    for line in subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout.splitlines():
+        words = line.split()
+        path = next((word for word in words if word.startswith("/")), None)
+        if path and path.lstrip("/") not in present:
+            tar.add(os.path.realpath(path), path.lstrip("/"))
+            present.add(path.lstrip("/"))
+
+
+def _link(tar: tarfile.TarFile, name: str, target: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = tarfile.SYMTYPE, target
+    tar.addfile(entry)
