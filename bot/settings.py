@@ -285,7 +285,14 @@ def _secrets(text: str) -> Iterator[str]:
 
 
 def _translated(error: ValidationError, node: yaml.MappingNode) -> Iterator[str]:
-    for detail in error.errors():
+    details = error.errors()
+    for detail in details:
+        # An item that is wrong is also missing from its list; once is enough.
+        within = [
+            other for other in details if other is not detail and other["loc"][: len(detail["loc"])] == detail["loc"]
+        ]
+        if detail["type"] == "too_short" and within:
+            continue
         place = tuple(part for part in detail["loc"] if part != "[key]")
         line = _line(node, place)
         where = ".".join(str(part) for part in place) or "the file"
@@ -305,7 +312,7 @@ def _words(detail: ErrorDetails, place: tuple[int | str, ...]) -> str:
         hint = f" Did you mean `{near[0]}`?" if near else ""
         return f"{str(detail['input'])[:60]!r} is not known; it must be {expected}.{hint}"
     return detail["msg"].removeprefix("Value error, ") + (
-        f" (it is {str(detail['input'])[:60]!r})" if not isinstance(detail["input"], dict) else ""
+        f" (it is {str(detail['input'])[:60]!r})" if isinstance(detail["input"], str) else ""
     )
 
 

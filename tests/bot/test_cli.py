@@ -1,0 +1,115 @@
+"""The program without Slack: the same report, for people and for programs, and its exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+import yaml
+
+from bot.sandbox.fleet import fleet
+from bot.sandbox.kubernetes_api import KubernetesApi
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[KubernetesApi]:
+    async with KubernetesApi(fleet(6)) as api:
+        config = {
+            "database_url": f"sqlite:///{tmp_path / 'csm.db'}",
+            "targets": {
+                "cluster-a": {"kubernetes": {"kubeconfig": str(api.write_kubeconfig(tmp_path / "kubeconfig"))}}
+            },
+        }
+        (tmp_path / "csm.yaml").write_text(yaml.safe_dump(config))
+        yield api
+
+
+async def csm(tmp_path: Path, *arguments: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bot",
+        *arguments,
+        "--config",
+        str(tmp_path / "csm.yaml"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_a_failing_agent_makes_the_status_1_and_json_is_all_of_stdout(
+    cluster: KubernetesApi, tmp_path: Path
+) -> None:
+    status, out, err = await csm(tmp_path, "selftest", "cluster-a", "--format", "json")
+
+    report = json.loads(out)
+    assert (status, report["verdict"], report["counts"]) == (1, "fail", {"fail": 1, "pass": 5})
+    assert report["schema"] == "csm.report/1"
+    assert not err
+
+
+async def test_a_passing_agent_makes_the_status_0_and_people_read_a_table(
+    cluster: KubernetesApi, tmp_path: Path
+) -> None:
+    status, out, _ = await csm(tmp_path, "selftest", "cluster-a/node-1")
+
+    assert status == 0
+    assert "node-1" in out
+    assert "\x1b" not in out
+
+
+async def test_junit_has_a_case_for_each_agent(cluster: KubernetesApi, tmp_path: Path) -> None:
+    status, out, _ = await csm(tmp_path, "selftest", "cluster-a", "--format", "junit")
+
+    cases = ET.fromstring(out).findall(".//testcase")
+    assert status == 1
+    assert len(cases) == 6
+    assert len([case for case in cases if case.find("failure") is not None]) == 1
+
+
+async def test_an_unreachable_cluster_is_unknown(cluster: KubernetesApi, tmp_path: Path) -> None:
+    cluster.list_fault = 500
+    status, out, _ = await csm(tmp_path, "selftest", "cluster-a", "--format", "json")
+
+    report = json.loads(out)
+    assert (status, report["verdict"]) == (3, "unknown")
+    assert "answered 500" in report["reason"]
+    assert report["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("selftest", "cluster-b"), "cluster-a"),
+        (("show", "r-nothing"), "no run"),
+        (("flare", "cluster-a", "1"), "not part of this version"),
+    ],
+)
+async def test_a_wrong_line_is_status_2_with_one_that_would_have_worked(
+    cluster: KubernetesApi, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    status, out, err = await csm(tmp_path, *arguments)
+
+    assert status == 2
+    assert not out
+    assert words in err
+
+
+async def test_runs_are_remembered_and_shown_again(cluster: KubernetesApi, tmp_path: Path) -> None:
+    _, out, _ = await csm(tmp_path, "selftest", "cluster-a/node-1", "--format", "json")
+    run = json.loads(out)["run"]
+
+    _, listed, _ = await csm(tmp_path, "runs")
+    status, shown, _ = await csm(tmp_path, "show", run, "--format", "json")
+    assert run in listed
+    assert status == 0
+    assert json.loads(shown)["run"] == run
