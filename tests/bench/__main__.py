@@ -1,0 +1,156 @@
+"""
+`make bench`: what csm costs, as ratios to a reference that is run beside it.
+
+The machines it runs on are noisy, so a figure is the median of several runs, and none of them is a test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from bot.clock import SystemClock
+from bot.sandbox.agent import Behaviour
+from bot.sandbox.kubernetes_api import KubernetesApi, Pod
+from handlers.agent.commands import selftest_commands, status_commands
+from handlers.executors.kubernetes import KubernetesExecutor
+from handlers.executors.settings import KubernetesSettings
+from handlers.fanout import ask_all
+from handlers.model import AgentResult, Verdict
+from handlers.redaction import redact
+from handlers.selftest import examine
+from handlers.version import from_tag
+
+RUNS = 3
+
+
+def serve(agents: int, delay_s: float, kubeconfig: str, pipe: Connection) -> None:
+    """The stand-in cluster, in a process of its own so that only the client is measured here."""
+
+    async def main() -> None:
+        pods = [Pod(f"datadog-{n}", f"node-{n}", Behaviour(delay_s=delay_s)) for n in range(agents)]
+        async with KubernetesApi(pods) as api:
+            api.write_kubeconfig(Path(kubeconfig))
+            pipe.send((api.url, api.token))
+            await asyncio.to_thread(pipe.recv)
+
+    asyncio.run(main())
+
+
+async def selftests(agents: int, delay_s: float) -> dict[str, float]:
+    """A self-test of every Agent, and the same exchange by a bare client, side by side."""
+    with tempfile.TemporaryDirectory() as folder:
+        kubeconfig = Path(folder) / "kubeconfig"
+        pipe, theirs = multiprocessing.Pipe()
+        server = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(agents, delay_s, str(kubeconfig), theirs)
+        )
+        server.start()
+        url, token = await asyncio.to_thread(pipe.recv)
+        try:
+            figures: dict[str, list[float]] = {"csm_s": [], "csm_cpu_ms": [], "bare_s": [], "bare_cpu_ms": []}
+            executor = KubernetesExecutor("cluster-a", KubernetesSettings(kubeconfig=kubeconfig))
+            found = await executor.agents()
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            for _ in range(RUNS if delay_s == 0 else 1):
+                wall, cpu = await timed(lambda: all_selftests(executor, found))
+                figures["csm_s"].append(wall)
+                figures["csm_cpu_ms"].append(cpu * 1000 / agents)
+                wall, cpu = await timed(lambda: all_bare(url, token, found))
+                figures["bare_s"].append(wall)
+                figures["bare_cpu_ms"].append(cpu * 1000 / agents)
+            await executor.aclose()
+            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        finally:
+            pipe.send("end")
+            await asyncio.to_thread(server.join, 10)
+            server.kill()
+    return {name: statistics.median(values) for name, values in figures.items()} | {"grown_mib": grown / 1024}
+
+
+async def all_selftests(executor: KubernetesExecutor, found: Any) -> None:
+    async def ask(agent: Any) -> AgentResult:
+        return await examine(agent, executor, SystemClock())
+
+    results = await ask_all(found, ask, at_once=1000)
+    assert all(result.verdict is Verdict.PASS for result in results), next(
+        r for r in results if r.verdict is not Verdict.PASS
+    )
+
+
+async def all_bare(url: str, token: str, found: Any) -> None:
+    """The same two commands on every Agent, with aiohttp alone and nothing read but to the status."""
+    headers = {"Authorization": f"Bearer {token}"}
+    version = from_tag("7.70.1")
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
+
+        async def exchange(agent: Any) -> None:
+            for choice in (selftest_commands(agent, version)[0], status_commands(agent, version)[0]):
+                query = [("command", word) for word in ("env", "X=1", *choice.argv)]
+                query += [("stdout", "true"), ("stderr", "true"), ("container", choice.container or "")]
+                path = f"{url}/api/v1/namespaces/datadog/pods/{agent.handle}/exec"
+                async with session.ws_connect(path, params=query, protocols=("v5.channel.k8s.io",)) as socket:
+                    async for message in socket:
+                        if message.data[0] == 3:
+                            break
+
+        await asyncio.gather(*(exchange(agent) for agent in found))
+
+
+async def timed(work: Callable[[], Awaitable[None]]) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    await work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def redaction() -> float:
+    """MB/s of clean text."""
+    text = (
+        "2026-11-24 10:00:00 UTC | SYS-PROBE | INFO | (pkg/security/probe/probe.go:120 in run) | 42 events on eth0\n"
+        * 20_000
+    )
+    redact(text)
+    rates = []
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        redact(text)
+        rates.append(len(text) / 1e6 / (time.perf_counter() - began))
+    return statistics.median(rates)
+
+
+def say(name: str, value: float, unit: str, target: str, *, reached: bool) -> None:
+    print(f"{name:<62} {value:>9.2f} {unit:<8} target {target:<10} {'reached' if reached else 'NOT REACHED'}")
+
+
+def main() -> None:
+    """Measure, and print a line each."""
+    quick = asyncio.run(selftests(1000, 0.0))
+    say("self-test of 1,000 Agents: CPU per Agent", quick["csm_cpu_ms"], "ms", "<= 2", reached=quick["csm_cpu_ms"] <= 2)
+    say("  a bare client's CPU per Agent for the same exchange", quick["bare_cpu_ms"], "ms", "-", reached=True)
+    ratio = quick["csm_s"] / quick["bare_s"]
+    say("  wall time to the bare client's", ratio, "times", "<= 1.3", reached=ratio <= 1.3)
+    slow = asyncio.run(selftests(500, 2.5))
+    say(
+        "500 Agents that take 2 x 2.5 s: wall time to 5 s",
+        slow["csm_s"] / 5,
+        "times",
+        "<= 1.1",
+        reached=slow["csm_s"] / 5 <= 1.1,
+    )
+    say("  memory grown with 500 open sessions", slow["grown_mib"], "MiB", "<= 150", reached=slow["grown_mib"] <= 150)
+    rate = redaction()
+    say("redaction of clean text", rate, "MB/s", ">= 100", reached=rate >= 100)
+
+
+if __name__ == "__main__":
+    main()
