@@ -58,6 +58,10 @@ def _keyed(words: str) -> re.Pattern[str]:
     return re.compile(rf"((?:{words}){_SUFFIX}{_GAP})({_VALUE})", re.IGNORECASE)
 
 
+_START = r"(?<![A-Za-z0-9_-])"
+"""Where a token begins. A word boundary is no such place: a run of dashes has one after each, and every
+attempt there would read the rest of the run again, which costs the square of its length."""
+
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "private_key",
@@ -76,13 +80,14 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("token", _keyed(r"token|bearer")),
     ("community", _keyed(r"community(?:[_-]string)?")),
     ("signature", re.compile(r"([?&;]sig=)([^\s&\"']+)", re.IGNORECASE)),
-    ("credentials", re.compile(r"(://)([^\s/@\"'<>]{1,512}@)")),
+    # A password may hold slashes, so after a colon they are part of it.
+    ("credentials", re.compile(r"(://)((?:[^\s/@\"'<>:]{0,256}:[^\s@\"'<>]{1,512}|[^\s/@\"'<>]{1,512})@)")),
     ("bearer", re.compile(r"(\b(?:bearer|basic)[ \t]{1,8})([A-Za-z0-9._~+/=-]{12,})", re.IGNORECASE)),
-    ("jwt", re.compile(r"()(\beyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){1,4})")),
+    ("jwt", re.compile(rf"()({_START}eyJ[A-Za-z0-9_-]{{6,}}(?:\.[A-Za-z0-9_-]*){{1,4}})")),
     ("aws_key", re.compile(r"()(\b(?:AKIA|ASIA)[A-Z0-9]{12,})")),
     ("github_token", re.compile(r"()(\b(?:gh[pousr]_[A-Za-z0-9]{10,}|github_pat_\w{10,}))")),
-    ("gitlab_token", re.compile(r"()(\bglpat-[A-Za-z0-9_-]{10,})")),
-    ("slack_token", re.compile(r"()(\b(?:xox[a-z](?:\.xox[a-z])?|xapp)-[A-Za-z0-9-]{6,})")),
+    ("gitlab_token", re.compile(rf"()({_START}glpat-[A-Za-z0-9_-]{{10,}})")),
+    ("slack_token", re.compile(rf"()({_START}(?:xox[a-z](?:\.xox[a-z])?|xapp)-[A-Za-z0-9-]{{6,}})")),
     ("slack_webhook", re.compile(r"(hooks\.slack\.com/(?:services|workflows|triggers)/)([^\s\"'<>]+)", re.IGNORECASE)),
     ("google_key", re.compile(r"()(\b(?:AIza[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9_-]{10,}))")),
 )

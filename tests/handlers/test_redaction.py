@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from handlers.redaction import clean, clean_lines, redact
@@ -68,3 +70,39 @@ def test_a_secret_at_the_bound_does_not_leak_its_beginning() -> None:
 
 def test_lines_are_bounded_with_a_note() -> None:
     assert clean_lines(b"a\r\n\r\nb\nc\n", max_lines=2) == ("a", "b", "… 1 more lines")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "eyJaaaaaa-",
+        "xoxb-aaaaaa-",
+        "glpat-aaaaaaaaaa-",
+        "key=",
+        "password: ",
+        "://a:",
+        "-----BEGIN PRIVATE KEY-----",
+        'token="',
+        "\x1b[",
+        "\x1b]",
+        "a",
+        "AIza",
+        "secret\\",
+    ],
+)
+def test_four_times_the_input_costs_no_more_than_linear(unit: str) -> None:
+    """Whatever is repeated: a ratio of 16 would be quadratic."""
+
+    def cost(length: int) -> float:
+        text = unit * (length // len(unit))
+        began = time.process_time()
+        clean(text)
+        return time.process_time() - began
+
+    small = min(cost(40_000) for _ in range(3))
+    large = min(cost(160_000) for _ in range(3))
+    assert large < 9 * small + 0.05
+
+
+def test_a_password_with_a_slash_in_an_address_is_taken_out() -> None:
+    assert "p/w" not in clean("see https://ana:p/w@host.example/path")
