@@ -103,6 +103,7 @@ class KubernetesApi:
         """Called before each command is run; tests stop time here."""
         self._port = port
         self._processes: set[asyncio.subprocess.Process] = set()
+        self._outliving: set[asyncio.Task[int]] = set()
         self._inline: dict[str, _Inline] = {}
         self.url = ""
 
@@ -125,7 +126,9 @@ class KubernetesApi:
         for process in list(self._processes):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        if self._outliving:
+            await asyncio.wait(self._outliving)
+            await asyncio.sleep(0)  # closing a transport takes the loop one more turn
         await self._runner.cleanup()
 
     @property
@@ -279,6 +282,8 @@ class _Exec:
         )
         self._api._processes.add(process)  # noqa: SLF001
         waiting = asyncio.create_task(self._outlive(process))
+        self._api._outliving.add(waiting)  # noqa: SLF001
+        waiting.add_done_callback(self._api._outliving.discard)  # noqa: SLF001
         assert process.stdout is not None
         assert process.stderr is not None
         tasks = [
