@@ -25,6 +25,7 @@ from aiohttp import WSMsgType, web
 
 from bot.sandbox.agent import NAMES, Behaviour, reply
 from handlers.executors.ending import PYTHONS, VARIABLE
+from handlers.executors.host import close_pipes
 
 STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
 CHUNK = 32 * 1024
@@ -128,7 +129,6 @@ class KubernetesApi:
                 os.killpg(process.pid, signal.SIGKILL)
         if self._outliving:
             await asyncio.wait(self._outliving)
-            await asyncio.sleep(0)  # closing a transport takes the loop one more turn
         await self._runner.cleanup()
 
     @property
@@ -301,12 +301,11 @@ class _Exec:
         finally:
             for task in (*tasks, feeding):
                 task.cancel()
+            await close_pipes(process)
 
     async def _outlive(self, process: asyncio.subprocess.Process) -> int:
         """A process lives as long as it wants, whatever becomes of the connection."""
         code = await process.wait()
-        # Whoever read its output may have gone before; the pipes are still open then.
-        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no other way
         self._api._processes.discard(process)  # noqa: SLF001
         return 128 - code if code < 0 else code
 

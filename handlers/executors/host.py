@@ -71,6 +71,20 @@ class HostExecutor:
         """Nothing is held."""
 
 
+async def close_pipes(process: asyncio.subprocess.Process) -> None:
+    """
+    Close this side of a process's pipes, whether or not it has ended.
+
+    `Process.wait` returns only when all pipes have (CPython: asyncio/base_subprocess.py), so that one left
+    unread would be waited for without end.
+    """
+    transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]  # noqa: SLF001 - the only way to it
+    for descriptor in range(3):
+        if pipe := transport.get_pipe_transport(descriptor):
+            pipe.close()
+    await asyncio.sleep(0)  # they close in the loop's next turn
+
+
 class HostSession:
     """One process. See `handlers.executors.base.Session`."""
 
@@ -127,6 +141,7 @@ class HostSession:
     async def end(self, grace_s: float) -> bool:
         """End the whole process group. sudo passes SIGTERM on, but a killed sudo leaves its child behind."""
         self._signal(signal.SIGTERM)
+        await self._stop_reading()
         try:
             await asyncio.wait_for(self._process.wait(), grace_s)
         except TimeoutError:
@@ -143,12 +158,13 @@ class HostSession:
 
     async def release(self) -> None:
         """Stop reading. The process may be there still; it gets a broken pipe when it prints."""
+        await self._stop_reading()
+
+    async def _stop_reading(self) -> None:
         for pump in self._pumps:
             pump.cancel()
         await asyncio.wait(self._pumps)
-        if self._process.returncode is not None:
-            # asyncio closes the pipes of a process that has ended only when they were read to their end.
-            self._process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
+        await close_pipes(self._process)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
