@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import re2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,10 @@ _CONTROL = re.compile(
     "\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 
-# A secret is looked for only where one of these is in the lower-cased text.
-_NEEDLES = (
-    *("key", "pass", "secret", "token", "auth", "bearer", "basic ", "://", "eyj", "private", "pwd", "cookie"),
-    *("communit", "credential", "akia", "asia", "xox", "xapp", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
-    *("glpat-", "aiza", "ya29.", "sig=", "hooks.slack"),
+# A secret is looked for only where one of these is found: one pass of an automaton over all of the text.
+_NEEDLES = re2.compile(
+    "(?i)key|pass|secret|token|authorization|bearer|basic |://|eyj|private|pwd|cookie|communit|credential"
+    r"|akia|asia|xox|xapp|gh[pousr]_|glpat-|aiza|ya29\.|sig=|hooks\.slack"
 )
 
 _VALUE = (
@@ -47,38 +48,52 @@ _VALUE = (
     r"|'(?:[^'\\\n]|\\[^\n])*'?"
     r"|[^\s\"']\S*)"
 )
-_GAP = r"\\{0,4}[\"']?[ \t]{0,32}(?:=>|:=|[:=＝：﹦﹕])[ \t]{0,32}"
+_SPACE = r"[^\S\n]{0,32}"
+_GAP = rf"\\{{0,4}}[\"']?{_SPACE}(?:=>|:=|[:=＝：﹦﹕]){_SPACE}"
 _SUFFIX = r"(?:s|\d{1,4})?(?:[_-](?!file|path|count|type|name|ttl|expir|dir)[A-Za-z0-9]{1,16}){0,2}"
-
-
+_WORDS = {
+    "api_key": r"api[ _-]?key|app(?:lication)?[ _-]?key",
+    "password": r"password|passwd|passphrase|pwd",
+    "secret": r"secret|private[_-]?key|access[_-]?key(?![_-]id)|account[_-]?key|credential",
+    "token": r"token(?![_-]id)|bearer",
+    "community": r"community(?:[_-]string)?",
+}
 _QUOTE = re.compile(r"\\{0,4}[\"']")
+_HARMLESS = re.compile(
+    r"(?:\d{1,4}|true|false|yes|no|on|off|none|null|nil|n/a|ok|set|unset|empty|(?:in)?valid|missing|required|optional"
+    r"|(?:en|dis)abled|expired|unknown|not|[|>][-+0-9]{0,2})(?![^\s,;)\]}])",
+    re.IGNORECASE,
+)
+"""What stands where a value would and is none: `passwords: 3 checked`, `api key: valid`."""
 
 
-def _keyed(words: str) -> re.Pattern[str]:
-    return re.compile(rf"((?:{words}){_SUFFIX}{_GAP})({_VALUE})", re.IGNORECASE)
+def _keyed(kind: str) -> re.Pattern[str]:
+    return re.compile(rf"((?:{_WORDS[kind]}){_SUFFIX}{_GAP})({_VALUE})", re.IGNORECASE)
+
+
+def _setting(kind: str) -> re.Pattern[str]:
+    """A line that is a setting: its value goes on to the end of the line, spaces and all."""
+    before = rf"^{_SPACE}(?:-[ ]|export[ ]|set[ ])?[\"']?[\w.-]{{0,64}}?"
+    return re.compile(rf"({before}(?:{_WORDS[kind]}){_SUFFIX}{_GAP})([^\s\"'{{\[|>\\][^\n]*)", re.IGNORECASE)
 
 
 _START = r"(?<![A-Za-z0-9_-])"
 """Where a token begins. A word boundary is no such place: a run of dashes has one after each, and every
 attempt there would read the rest of the run again, which costs the square of its length."""
 
+_PRIVATE_KEY = re.compile(
+    r"()(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
+    r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z))",
+    re.DOTALL,
+)
+"""The only secret of several lines; all others are looked for line by line."""
+
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (
-        "private_key",
-        re.compile(
-            r"()(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
-            r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z))",
-            re.DOTALL,
-        ),
-    ),
     ("authorization", re.compile(rf"((?:proxy-)?authorization{_GAP})([^\n]+)", re.IGNORECASE)),
     ("cookie", re.compile(rf"((?:set-)?cookie{_GAP})([^\n]+)", re.IGNORECASE)),
     ("api_key", re.compile(r"((?:api|app|application)[ _-]?key ending with:?[ \t]{0,32})([^\s,;]+)", re.IGNORECASE)),
-    ("api_key", _keyed(r"api[ _-]?key|app(?:lication)?[ _-]?key")),
-    ("password", _keyed(r"password|passwd|passphrase|pwd")),
-    ("secret", _keyed(r"secret|private[_-]?key|access[_-]?key|account[_-]?key|credential")),
-    ("token", _keyed(r"token|bearer")),
-    ("community", _keyed(r"community(?:[_-]string)?")),
+    *((kind, _setting(kind)) for kind in ("password", "secret", "community")),
+    *((kind, _keyed(kind)) for kind in _WORDS),
     ("signature", re.compile(r"([?&;]sig=)([^\s&\"']+)", re.IGNORECASE)),
     # A password may hold slashes, so after a colon they are part of it.
     ("credentials", re.compile(r"(://)((?:[^\s/@\"'<>:]{0,256}:[^\s@\"'<>]{1,512}|[^\s/@\"'<>]{1,512})@)")),
@@ -95,30 +110,105 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 def redact(text: str) -> Redacted:
     """Replace every secret by `[redacted:kind]`. Clean text comes back as it is."""
-    lowered = text.lower()
-    if not any(needle in lowered for needle in _NEEDLES):
+    if not _NEEDLES.search(text):
         return Redacted(text)
     counts: Counter[str] = Counter()
-    for kind, pattern in _PATTERNS:
-        text, found = pattern.subn(_replace(kind), text)
-        if found:
-            counts[kind] += found
-    return Redacted(text, dict(counts))
+    if "PRIVATE KEY" in text:
+        text = _substitute("private_key", _PRIVATE_KEY, text, counts)
+    lines = text.split("\n")
+    block: _Block | None = None
+    for number, line in enumerate(lines):
+        if block is not None and line.strip():
+            if block.holds(line):
+                lines[number] = block.redact(line, counts)
+                continue
+            block = None
+        if _NEEDLES.search(line):
+            block = _opened_by(line)
+            for kind, pattern in _PATTERNS:
+                line = _substitute(kind, pattern, line, counts)  # noqa: PLW2901 - one pattern after the other
+            lines[number] = line
+    return Redacted("\n".join(lines), dict(counts))
 
 
-def _replace(kind: str) -> Callable[[re.Match[str]], str]:
-    mark = f"[redacted:{kind}]"
+def _substitute(kind: str, pattern: re.Pattern[str], text: str, counts: Counter[str]) -> str:
+    replacement = _Replacement(kind)
+    text = pattern.sub(replacement, text)
+    if replacement.count:
+        counts[kind] += replacement.count
+    return text
 
-    def replacement(match: re.Match[str]) -> str:
-        value = match[2]
-        if kind == "credentials":
-            return f"{match[1]}{mark}@"
+
+class _Replacement:
+    """What takes a match's place, and how many it took."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._mark = f"[redacted:{kind}]"
+        self.count = 0
+
+    def __call__(self, match: re.Match[str]) -> str:
+        before, value = match[1], match[2]
+        if _HARMLESS.match(value) or value.startswith("[redacted:") or (self._kind == "bearer" and _is_word(value)):
+            return match[0]
+        self.count += 1
+        if self._kind == "credentials":
+            return f"{before}{self._mark}@"
         opening = _QUOTE.match(value)
         quote = opening[0] if opening else ""
         closing = quote if len(value) >= 2 * len(quote) and value.endswith(quote) else ""
-        return f"{match[1]}{quote}{mark}{closing}"
+        return f"{before}{quote}{self._mark}{closing}"
 
-    return replacement
+
+def _is_word(value: str) -> bool:
+    """`basic authentication` and `Bearer token_is_missing` are prose."""
+    letters = value.strip(".").replace("_", "").replace("-", "")
+    return letters.isalpha() and (letters.islower() or letters.istitle())
+
+
+_OPENS = re.compile(
+    rf"^(?P<indent>{_SPACE})(?P<item>-[ ])?[\"']?[\w. -]{{0,64}}?(?:"
+    + "|".join(rf"(?P<{kind}>{words})" for kind, words in _WORDS.items())
+    + rf"){_SUFFIX}[\"']?{_SPACE}[:=]{_SPACE}(?P<scalar>[|>][-+0-9]{{0,2}})?{_SPACE}$",
+    re.IGNORECASE,
+)
+_SETTING = re.compile(r"\s*(?:- )?[\"']?[\w.-]+[\"']?\s*[:=](?:\s|$)")
+_OPAQUE = re.compile(r"(?=\S{0,256}\d)\S{8,}$")
+
+
+@dataclass(slots=True)
+class _Block:
+    """Values that begin on the line after their name: YAML's blocks and lists, and keys set apart."""
+
+    kind: str
+    indent: int
+    scalar: bool
+    first: bool = True
+
+    def holds(self, line: str) -> bool:
+        """Whether a line, not an empty one, is a value of this block."""
+        bare = line.lstrip()
+        deeper = len(line) - len(bare) - self.indent
+        listed = deeper == 0 and bare.startswith("- ")
+        apart = self.first and deeper == 0 and _OPAQUE.match(bare.rstrip()) is not None
+        self.first = False
+        return (deeper > 0 or listed or apart) and (self.scalar or not _SETTING.match(line))
+
+    def redact(self, line: str, counts: Counter[str]) -> str:
+        bare = line.lstrip()
+        margin = line[: len(line) - len(bare)] + ("- " if bare.startswith("- ") else "")
+        if "[redacted:" in line or _HARMLESS.match(bare.removeprefix("- ")):
+            return line
+        counts[self.kind] += 1
+        return f"{margin}[redacted:{self.kind}]"
+
+
+def _opened_by(line: str) -> _Block | None:
+    opens = _OPENS.match(line)
+    if opens is None:
+        return None
+    kind = next(kind for kind in _WORDS if opens[kind])
+    return _Block(kind, len(opens["indent"]) + len(opens["item"] or ""), scalar=bool(opens["scalar"]))
 
 
 def clean(data: bytes | str, *, max_chars: int = 4000) -> str:
@@ -148,7 +238,15 @@ def clean_lines(data: bytes | str, *, max_lines: int = 20, max_chars: int = 2000
     return tuple(kept)
 
 
+_PRINTABLE_ASCII = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
+
+
 def _plain(data: bytes | str) -> str:
-    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
-    text = _ANSI.sub("", text.replace("\r\n", "\n")).replace("\r", "\n")
-    return redact(_CONTROL.sub("", text)).text
+    raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
+    if raw.translate(None, _PRINTABLE_ASCII):
+        text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+        text = _ANSI.sub("", text.replace("\r\n", "\n")).replace("\r", "\n")
+        text = _CONTROL.sub("", text)
+    else:  # nothing but plain text, as nearly always: there is nothing to strip
+        text = raw.decode("ascii")
+    return redact(text).text

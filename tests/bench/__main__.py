@@ -13,15 +13,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from bot.clock import SystemClock
-from bot.sandbox.agent import Behaviour
-from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from handlers.agent.commands import selftest_commands, status_commands
 from handlers.executors.kubernetes import KubernetesExecutor
 from handlers.executors.settings import KubernetesSettings
@@ -30,21 +27,9 @@ from handlers.model import AgentResult, Verdict
 from handlers.redaction import redact
 from handlers.selftest import examine
 from handlers.version import from_tag
+from tests.bench.cluster import serve
 
 RUNS = 3
-
-
-def serve(agents: int, delay_s: float, kubeconfig: str, pipe: Connection) -> None:
-    """The stand-in cluster, in a process of its own so that only the client is measured here."""
-
-    async def main() -> None:
-        pods = [Pod(f"datadog-{n}", f"node-{n}", Behaviour(delay_s=delay_s)) for n in range(agents)]
-        async with KubernetesApi(pods) as api:
-            api.write_kubeconfig(Path(kubeconfig))
-            pipe.send((api.url, api.token))
-            await asyncio.to_thread(pipe.recv)
-
-    asyncio.run(main())
 
 
 async def selftests(agents: int, delay_s: float) -> dict[str, float]:

@@ -58,6 +58,11 @@ def test_a_secret_broken_up_by_invisible_characters_is_found(hidden: str) -> Non
         "the token was accepted",
         "2026-11-24T12:00:00Z rule_id: datadog_agent_cspm_blocker",
         "https://example.com/a/b?c=d",
+        "passwords: 3 checked",
+        "api key: valid",
+        "rule_token_id: abc",
+        "basic authentication_failed_here",
+        "secret:\n  secretName: datadog-auth\n  optional: true",
     ],
 )
 def test_text_without_secrets_is_unchanged(line: str) -> None:
@@ -88,6 +93,8 @@ def test_lines_are_bounded_with_a_note() -> None:
         "a",
         "AIza",
         "secret\\",
+        "password:\n",
+        "  password: |\n",
     ],
 )
 def test_four_times_the_input_costs_no_more_than_linear(unit: str) -> None:
