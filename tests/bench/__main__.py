@@ -46,7 +46,7 @@ async def selftests(agents: int, delay_s: float) -> dict[str, float]:
             figures: dict[str, list[float]] = {"csm_s": [], "csm_cpu_ms": [], "bare_s": [], "bare_cpu_ms": []}
             executor = KubernetesExecutor("cluster-a", KubernetesSettings(kubeconfig=kubeconfig))
             found = await executor.agents()
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # the peak so far, in KiB
             for _ in range(RUNS if delay_s == 0 else 1):
                 wall, cpu = await timed(lambda: all_selftests(executor, found))
                 figures["csm_s"].append(wall)
@@ -81,7 +81,7 @@ async def all_bare(url: str, token: str, found: Any) -> None:
 
         async def exchange(agent: Any) -> None:
             for choice in (selftest_commands(agent, version)[0], status_commands(agent, version)[0]):
-                query = [("command", word) for word in ("env", "X=1", *choice.argv)]
+                query = [("command", word) for word in ("env", f"CSM_EXEC={agent.handle}-{choice.argv[-1]}", *choice.argv)]
                 query += [("stdout", "true"), ("stderr", "true"), ("container", choice.container or "")]
                 path = f"{url}/api/v1/namespaces/datadog/pods/{agent.handle}/exec"
                 async with session.ws_connect(path, params=query, protocols=("v5.channel.k8s.io",)) as socket:
@@ -119,12 +119,13 @@ def say(name: str, value: float, unit: str, target: str, *, reached: bool) -> No
 
 def main() -> None:
     """Measure, and print a line each."""
+    # First, since a process's peak of memory never goes down again.
+    slow = asyncio.run(selftests(500, 2.5))
     quick = asyncio.run(selftests(1000, 0.0))
     say("self-test of 1,000 Agents: CPU per Agent", quick["csm_cpu_ms"], "ms", "<= 2", reached=quick["csm_cpu_ms"] <= 2)
     say("  a bare client's CPU per Agent for the same exchange", quick["bare_cpu_ms"], "ms", "-", reached=True)
     ratio = quick["csm_s"] / quick["bare_s"]
     say("  wall time to the bare client's", ratio, "times", "<= 1.3", reached=ratio <= 1.3)
-    slow = asyncio.run(selftests(500, 2.5))
     say(
         "500 Agents that take 2 x 2.5 s: wall time to 5 s",
         slow["csm_s"] / 5,
