@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import urllib.parse
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -119,6 +121,10 @@ class KubernetesExecutor:
             raise TargetError(f"The kubeconfig for {self._target} cannot be used: {error}") from error
         # The default of 100 would make a thousand Agents wait for one another.
         configuration.connection_pool_maxsize = 0
+        if not configuration.proxy:
+            configuration.proxy = _proxy_of_the_environment(configuration.host)
+        # aiohttp would look for proxies and a .netrc in a thread, for each request; one look is enough.
+        configuration.client_session_kwargs = {"trust_env": False}
         return WsApiClient(configuration, heartbeat=20)
 
     def _pool(self, api: WsApiClient) -> aiohttp.ClientSession:
@@ -166,7 +172,11 @@ class KubernetesExecutor:
                 headers = await self._headers(api)
                 timeout = aiohttp.ClientTimeout(self._settings.request_timeout_s)
                 async with self._pool(api).get(
-                    api.configuration.host + path, params=query, headers=headers, timeout=timeout
+                    api.configuration.host + path,
+                    params=query,
+                    headers=headers,
+                    timeout=timeout,
+                    proxy=api.configuration.proxy,
                 ) as answer:
                     body = await answer.text(errors="replace")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -197,6 +207,7 @@ class KubernetesExecutor:
                     api.configuration.host + path,
                     params=query,
                     headers=await self._headers(api),
+                    proxy=api.configuration.proxy,
                     protocols=PROTOCOLS,
                     heartbeat=20,
                     max_msg_size=0,
@@ -370,6 +381,14 @@ def _container(spec: Mapping[str, Any], status: Mapping[str, Any] | None) -> Con
         ready=ready,
         state=words if words != "running" or ready else "running, not ready",
     )
+
+
+def _proxy_of_the_environment(url: str) -> str | None:
+    """The proxy that `https_proxy`, `http_proxy` and `no_proxy` name for an address, as `kubectl` takes them."""
+    parts = urllib.parse.urlsplit(url)
+    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
 
 
 def _installation(labels: Mapping[str, str]) -> Installation:

@@ -81,7 +81,9 @@ async def all_bare(url: str, token: str, found: Any) -> None:
 
         async def exchange(agent: Any) -> None:
             for choice in (selftest_commands(agent, version)[0], status_commands(agent, version)[0]):
-                query = [("command", word) for word in ("env", f"CSM_EXEC={agent.handle}-{choice.argv[-1]}", *choice.argv)]
+                query = [
+                    ("command", word) for word in ("env", f"CSM_EXEC={agent.handle}-{choice.argv[-1]}", *choice.argv)
+                ]
                 query += [("stdout", "true"), ("stderr", "true"), ("container", choice.container or "")]
                 path = f"{url}/api/v1/namespaces/datadog/pods/{agent.handle}/exec"
                 async with session.ws_connect(path, params=query, protocols=("v5.channel.k8s.io",)) as socket:
