@@ -65,6 +65,7 @@ class LocalSlack:
         self.copies = 1
         """How often each envelope is delivered."""
         self._port = port
+        self._closing = False
         self.url = ""
 
     async def __aenter__(self) -> LocalSlack:  # noqa: PYI034 - not meant to be subclassed
@@ -92,8 +93,9 @@ class LocalSlack:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing = True
+        self.workspace.changed.set()  # lets go of the pages
         await self.socket_mode.drop()
-        self.workspace.changed.set()
         await self._runner.cleanup()
 
     @property
@@ -349,7 +351,7 @@ class LocalSlack:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await stream.prepare(request)
         seen = int(request.headers.get("Last-Event-ID") or request.query.get("after") or len(self.workspace.events))
-        while not stream.task or not stream.task.done():
+        while not self._closing:
             changed = self.workspace.changed
             for event in self.workspace.events[seen:]:
                 seen += 1
