@@ -59,11 +59,22 @@ def start(client: docker.APIClient, name: str, behaviour: str = "{}", *, tag: st
         f"{IMAGE}:{tag}",
         ["/bin/busybox", "sleep", "3600"],
         name=name,
-        environment={"STAND_IN_AGENT": behaviour, "PATH": "/usr/bin:/bin:/opt/datadog-agent/embedded/bin"},
+        environment={"PATH": "/usr/bin:/bin:/opt/datadog-agent/embedded/bin"},
         host_config=client.create_host_config(network_mode="none", init=False),
     )
     client.start(created["Id"])
+    behave(client, created["Id"], behaviour)
     return str(created["Id"])
+
+
+def behave(client: docker.APIClient, container: str, behaviour: str) -> None:
+    """Make the container's stand-in Agent another one, from its next command on."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        entry = tarfile.TarInfo("stand-in-agent.json")
+        entry.size = len(behaviour.encode())
+        tar.addfile(entry, io.BytesIO(behaviour.encode()))
+    client.put_archive(container, "/etc", buffer.getvalue())
 
 
 def _connected(url: str, process: subprocess.Popen[bytes], log: Path) -> docker.APIClient:

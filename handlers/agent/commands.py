@@ -66,8 +66,12 @@ def selftest_commands(agent: Agent, version: AgentVersion | None) -> Sequence[Ch
 
 
 def with_socket(agent: Agent, choice: Choice) -> Choice | None:
-    """The same command with the socket set, where that may help: on Kubernetes, in system-probe, if not set yet."""
-    if agent.platform is not Platform.KUBERNETES or choice.container != "system-probe" or choice.argv[0] == "env":
+    """
+    The same command with the socket set, where that may help: for system-probe in a container, if not set yet.
+
+    Docker is no exception: a chart's container seen through its node's engine has its socket there too.
+    """
+    if agent.platform is Platform.HOST or choice.argv[0] != "system-probe":
         return None
     return Choice(
         ("env", SOCKET, *choice.argv), choice.container, f"{choice.why}; its container did not have the socket set"

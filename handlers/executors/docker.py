@@ -42,6 +42,8 @@ from handlers.version import from_image
 T = TypeVar("T")
 
 CHUNK = 64 * 1024
+KILLED = 137
+"""The exit status of what an engine kills along with its container."""
 STATUS_WAIT_S = 5.0
 """The engine may say that an exec is still running for a moment after its stream has ended."""
 
@@ -101,6 +103,16 @@ class DockerExecutor:
     async def inspect(self, exec_id: str) -> Mapping[str, Any]:
         """What the engine knows of an exec."""
         return await self._call(lambda api: api.exec_inspect(exec_id))
+
+    async def is_running(self, agent: Agent) -> bool:
+        """Whether the Agent's container is there and runs."""
+        try:
+            found = await self._call(lambda api: api.inspect_container(agent.handle))
+        except (DockerException, requests.RequestException, OSError):
+            return False
+        state = found["State"]
+        # While it is being removed by force it is still said to run.
+        return bool(state["Running"]) and not state["Dead"] and state["Status"] == "running"
 
     async def aclose(self) -> None:
         """Close the client."""
@@ -186,6 +198,8 @@ class DockerSession:
             found = await self._inspected()
             if not found["Running"] and found["ExitCode"] is not None:
                 self._ended = True
+                if int(found["ExitCode"]) == KILLED and not await self._executor.is_running(self._agent):
+                    raise Vanished(f"{self._agent} was stopped while {self._argv[0]} ran.")
                 return self._exited(int(found["ExitCode"]))
             if asyncio.get_running_loop().time() > give_up:
                 raise (

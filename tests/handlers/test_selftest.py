@@ -20,6 +20,7 @@ from handlers.model import Agent, AgentResult, Installation, Platform, Verdict
 from handlers.remediation import remediate
 from handlers.selftest import SelftestSettings, examine
 from handlers.version import from_image, from_output, from_tag
+from tests.verdicts import ERAS, expected
 
 QUICK = SelftestSettings(deadline_s=1.0, status_deadline_s=1.0)
 
@@ -54,31 +55,6 @@ async def examined(api: KubernetesApi, tmp_path: Path, behaviour: Behaviour, **p
         return await examine(agent, executor, Hasty(), settings=QUICK)
     finally:
         await executor.aclose()
-
-
-ERAS = [
-    ("7.34.0", "helm", True),
-    ("7.50.3", "helm", True),
-    ("7.60.1", "helm", True),
-    ("7.66.0", "helm", True),
-    ("7.70.1", "helm", True),
-    ("7.70.1", "operator", True),
-    ("7.78.0", "helm", False),
-]
-
-
-def expected(version: str, fault: str) -> tuple[Verdict, str | None]:
-    old = version == "7.34.0"
-    return {
-        "": (Verdict.UNKNOWN, "selftest.no_block") if old else (Verdict.PASS, None),
-        "rule_failed": (Verdict.FAIL, "selftest.rule_failed"),
-        "all_failed": (Verdict.FAIL, "selftest.rule_failed"),
-        "disabled": (Verdict.UNKNOWN, "selftest.disabled"),
-        "module_down": (Verdict.FAIL, "selftest.socket_dead"),
-        "refused": (Verdict.FAIL, "selftest.socket_refused"),
-        "hang": (Verdict.UNKNOWN, "agent.timeout"),
-        "ebpfless": (Verdict.SKIPPED, "selftest.ebpfless"),
-    }[fault]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""What goes wrong on the way to one Agent is told as what it was, within its deadline, and harms no other."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from bot.sandbox.kubernetes_api import FAULTS, KubernetesApi, Pod
+from handlers.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
+    Denied,
+    ExecError,
+    NoExitStatus,
+    Throttled,
+    Unreachable,
+    Vanished,
+)
+from handlers.executors.base import Limits, converse, run
+from handlers.executors.docker import DockerExecutor
+from handlers.executors.kubernetes import KubernetesExecutor
+from handlers.executors.settings import DockerSettings, KubernetesSettings
+from tests import engine as engines
+
+TOLD_AS: dict[str, type[ExecError]] = {
+    "http_401": Denied,
+    "http_403": Denied,
+    "http_404": Vanished,
+    "http_410": Vanished,
+    "http_429": Throttled,
+    "http_500": Unreachable,
+    "vanish": Vanished,
+    "never": DeadlineExceeded,
+    "cut": ConnectionLost,
+    "no_status": NoExitStatus,
+}
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[tuple[KubernetesApi, KubernetesExecutor]]:
+    python = {"python3": (sys.executable,)}
+    async with KubernetesApi([Pod(f"datadog-{n}", f"node-{n}", binaries=python) for n in (1, 2)]) as api:
+        executor = KubernetesExecutor("c", KubernetesSettings(kubeconfig=api.write_kubeconfig(tmp_path / "k")))
+        yield api, executor
+        await executor.aclose()
+
+
+def test_every_fault_of_the_stand_in_is_covered() -> None:
+    assert set(TOLD_AS) == set(FAULTS)
+
+
+@pytest.mark.parametrize("fault", TOLD_AS)
+async def test_a_fault_of_one_pod_is_named_and_its_neighbour_answers(
+    cluster: tuple[KubernetesApi, KubernetesExecutor], fault: str
+) -> None:
+    api, executor = cluster
+    api.pods["datadog-1"].fault = fault
+    broken, healthy = await executor.agents()
+    argv = ("python3", "-c", "import time; print('begun', flush=True); time.sleep(0.3)")
+    began = time.monotonic()
+
+    failed, done = await asyncio.gather(
+        run(executor, broken, argv, container="agent", limits=Limits(deadline_s=3, grace_s=0.5)),
+        run(executor, healthy, argv, container="agent", limits=Limits(deadline_s=20)),
+        return_exceptions=True,
+    )
+
+    assert type(failed) is TOLD_AS[fault]
+    assert "node-1" in str(failed) or "datadog-1" in str(failed)
+    assert time.monotonic() - began < 15
+    assert not isinstance(done, BaseException)
+    assert (done.exit_status, done.output.stdout) == (0, b"begun\n")
+
+
+async def test_a_container_that_vanishes_while_a_command_runs_is_told(engine: docker.APIClient) -> None:
+    container = engines.start(engine, "vanishing")
+    staying = engines.start(engine, "staying")
+    executor = DockerExecutor("edge", DockerSettings(base_url=engine.csm_url))
+    agents = {agent.handle: agent for agent in await executor.agents()}
+    argv = ("python3", "-c", "import time; print('begun', flush=True); time.sleep(60)")
+    with pytest.raises((Vanished, ConnectionLost)):  # noqa: PT012 - whichever of these notices first
+        async with converse(executor, agents[container], argv, limits=Limits(deadline_s=20), stdin=False) as talk:
+            assert await talk.expect(re.compile(b"begun"))
+            await asyncio.to_thread(engine.remove_container, container, force=True)
+            await talk.finish()
+
+    done = await run(executor, agents[staying], ("python3", "-c", "print('here')"), limits=Limits(deadline_s=20))
+    assert done.output.stdout == b"here\n"
+    await executor.aclose()
+    engine.remove_container(staying, force=True)
