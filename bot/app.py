@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 import structlog
+from aiohttp import web
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.error import BoltError
 from slack_bolt.response import BoltResponse
@@ -117,11 +118,12 @@ async def _closing(targets: Mapping[str, Executor]) -> AsyncIterator[Mapping[str
 @contextlib.asynccontextmanager
 async def _http(app: AsyncApp, settings: Settings) -> AsyncIterator[None]:
     """Slack's other way in: requests with a signature, to /slack/events."""
-    runner = aiohttp.web.AppRunner(app.web_app("/slack/events"))
+    runner = web.AppRunner(app.web_app("/slack/events"), access_log=None)
     await runner.setup()
     try:
-        site = aiohttp.web.TCPSite(runner, settings.slack.host, settings.slack.port)
-        await site.start()
+        await web.TCPSite(runner, settings.slack.host, settings.slack.port).start()
+        host, port = runner.addresses[0][:2]
+        log.info("bot.listening", host=host, port=port)
         yield
     finally:
         await runner.cleanup()

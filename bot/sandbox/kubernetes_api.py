@@ -1,20 +1,22 @@
 """
 The stand-in Kubernetes API: lists pods and runs commands in them, as an API server and its kubelets do.
 
-It speaks the real protocols (list with selectors and pages; exec over websockets, v5 and v4), so only the
-official client is ever pointed at it. A pod's commands are real processes, which live on when a connection
+It speaks the real protocols (list with selectors and pages; exec over websockets, v5 and v4; TLS, tokens and the
+answers of RBAC), so only the official client is ever pointed at it. A pod's commands are real processes, which live on when a connection
 closes, as in a real cluster; or, for fleets of a thousand, the stand-in Agent's answers given in this process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
 import secrets
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,7 @@ import yaml
 from aiohttp import WSMsgType, web
 
 from bot.sandbox.agent import NAMES, Behaviour, reply
+from bot.sandbox.certificate import server_context
 from handlers.executors.ending import PYTHONS, VARIABLE
 from handlers.executors.host import close_pipes
 
@@ -91,11 +94,15 @@ class _Inline:
 class KubernetesApi:
     """The server. Use as a context; `write_kubeconfig` says how to reach it."""
 
-    def __init__(self, pods: Iterable[Pod] = (), *, port: int = 0) -> None:
+    def __init__(self, pods: Iterable[Pod] = (), *, port: int = 0, tls: bool = False) -> None:
         self.pods = {pod.name: pod for pod in pods}
         self.list_fault = 0
         """An HTTP status with which listing is answered; 0 for none."""
         self.token = secrets.token_urlsafe(24)
+        self.rights = {"list pods", "create pods/exec"}
+        """What the account may do in every namespace, as a role's rules would say it."""
+        self._tls = tls
+        self._authority = b""
         self.execs = 0
         """How many commands were asked for, endings included."""
         self.commands: list[tuple[str, tuple[str, ...]]] = []
@@ -115,10 +122,14 @@ class KubernetesApi:
         app.router.add_route("*", "/{path:.*}", self._unknown)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=2048)
+        context = None
+        if self._tls:
+            with tempfile.TemporaryDirectory(prefix="csm-tls-") as folder:
+                context, self._authority = server_context(Path(folder))
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=2048, ssl_context=context)
         await site.start()
         assert self._runner.addresses
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -138,10 +149,11 @@ class KubernetesApi:
 
     def write_kubeconfig(self, path: Path) -> Path:
         """Write a kubeconfig with one context, `stand-in`."""
+        authority = {"certificate-authority-data": base64.b64encode(self._authority).decode()} if self._tls else {}
         document = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "stand-in", "cluster": {"server": self.url}}],
+            "clusters": [{"name": "stand-in", "cluster": {"server": self.url, **authority}}],
             "users": [{"name": "csm", "user": {"token": self.token}}],
             "contexts": [{"name": "stand-in", "context": {"cluster": "stand-in", "user": "csm"}}],
             "current-context": "stand-in",
@@ -155,13 +167,22 @@ class KubernetesApi:
     async def _unknown(self, request: web.Request) -> web.Response:
         return _status(404, "NotFound", f"the server could not find the requested resource: {request.path}")
 
-    def _unauthorised(self, request: web.Request) -> web.Response | None:
+    def _refusal(self, request: web.Request, verb: str, resource: str) -> web.Response | None:
+        """What authentication and RBAC answer (kubernetes: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters)."""
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return _status(401, "Unauthorized", "Unauthorized")
-        return None
+        if f"{verb} {resource}" in self.rights:
+            return None
+        namespace = request.match_info["namespace"]
+        name = f' "{request.match_info["pod"]}"' if "pod" in request.match_info else ""
+        return _status(
+            403,
+            "Forbidden",
+            f'pods{name} is forbidden: User "csm" cannot {verb} resource "{resource}" in API group "" in the namespace "{namespace}"',
+        )
 
     async def _list(self, request: web.Request) -> web.Response:
-        if refusal := self._unauthorised(request):
+        if refusal := self._refusal(request, "list", "pods"):
             return refusal
         if self.list_fault:
             return _http_fault(
@@ -185,7 +206,7 @@ class KubernetesApi:
         self.execs += 1
         if self.on_exec:
             await self.on_exec()
-        if refusal := self._unauthorised(request):
+        if refusal := self._refusal(request, "create", "pods/exec"):
             return refusal
         pod = self.pods.get(request.match_info["pod"])
         if pod is None or pod.fault == "vanish":

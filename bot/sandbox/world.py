@@ -33,7 +33,7 @@ class Bot:
 
     def __init__(self, config: Path, environment: Mapping[str, str], slack: LocalSlack, log: Path) -> None:
         self._config = config
-        self._environment = environment
+        self.environment = environment
         self._slack = slack
         self.log = log
         self._process: asyncio.subprocess.Process | None = None
@@ -51,7 +51,7 @@ class Bot:
                 "serve",
                 "--config",
                 str(self._config),
-                env=dict(self._environment),
+                env=dict(self.environment),
                 stderr=log,
                 stdout=log,
             )

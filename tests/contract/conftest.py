@@ -10,6 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from bot.sandbox.fake import FakeExecutor
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from handlers.executors.docker import DockerExecutor
 from handlers.executors.host import HostExecutor
@@ -21,7 +22,7 @@ from tests import engine as engines
 from tests.contract.harness import Harness
 from tests.sshd import PROGRAM, sshd
 
-PLATFORMS = ("host", "ssh", "docker", "kubernetes")
+PLATFORMS = ("host", "ssh", "docker", "kubernetes", "fake")
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +48,9 @@ async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
                 remote = SshExecutor("db-1", await stack.enter_async_context(sshd(tmp_path)))
                 agent = Agent(target="db-1", name="db-1", platform=Platform.HOST, installation=Installation.HOST)
                 made = Harness(remote, agent, sys.executable)
+            case "fake":
+                agent = Agent(target="fake", name="one", platform=Platform.HOST, installation=Installation.HOST)
+                made = Harness(FakeExecutor([agent], programs={"python3": (sys.executable,)}), agent, "python3")
             case "docker":
                 client = request.getfixturevalue("engine")
                 container = engines.start(client, f"agent-{abs(hash(tmp_path)) % 10**8}")
@@ -60,7 +64,7 @@ async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
                     "node-1",
                     binaries={"python3": (sys.executable,), "/bin/not-executable": ("/etc/hostname",)},
                 )
-                api = await stack.enter_async_context(KubernetesApi([pod]))
+                api = await stack.enter_async_context(KubernetesApi([pod], tls=True))
                 cluster = KubernetesExecutor(
                     "cluster-a", KubernetesSettings(kubeconfig=api.write_kubeconfig(tmp_path / "kubeconfig"))
                 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import docker
 import pytest
+import yaml
 
 from bot.sandbox.kubernetes_api import FAULTS, KubernetesApi, Pod
 from handlers.errors import (
@@ -19,6 +20,8 @@ from handlers.errors import (
     Denied,
     ExecError,
     NoExitStatus,
+    TargetDenied,
+    TargetUnreachable,
     Throttled,
     Unreachable,
     Vanished,
@@ -77,6 +80,33 @@ async def test_a_fault_of_one_pod_is_named_and_its_neighbour_answers(
     assert time.monotonic() - began < 15
     assert not isinstance(done, BaseException)
     assert (done.exit_status, done.output.stdout) == (0, b"begun\n")
+
+
+async def test_a_missing_right_to_list_is_named(cluster: tuple[KubernetesApi, KubernetesExecutor]) -> None:
+    api, executor = cluster
+    api.rights.discard("list pods")
+    with pytest.raises(TargetDenied, match=r'403: .*cannot list resource "pods"'):
+        await executor.agents()
+
+
+async def test_a_missing_right_to_exec_is_named(cluster: tuple[KubernetesApi, KubernetesExecutor]) -> None:
+    api, executor = cluster
+    agent, _ = await executor.agents()
+    api.rights.discard("create pods/exec")
+    with pytest.raises(Denied, match=r"403.*pods/exec"):
+        await run(executor, agent, ("python3", "-c", ""), container="agent")
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    async with KubernetesApi([Pod("datadog-1", "node-1")], tls=True) as api, KubernetesApi(tls=True) as other:
+        trusting_another = yaml.safe_load(other.write_kubeconfig(tmp_path / "other").read_text())
+        trusting_another["clusters"][0]["cluster"]["server"] = api.url
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(yaml.safe_dump(trusting_another))
+        executor = KubernetesExecutor("c", KubernetesSettings(kubeconfig=kubeconfig))
+        with pytest.raises(TargetUnreachable, match="certificate"):
+            await executor.agents()
+        await executor.aclose()
 
 
 async def test_a_container_that_vanishes_while_a_command_runs_is_told(engine: docker.APIClient) -> None:
