@@ -28,6 +28,7 @@ from handlers.redaction import redact
 from handlers.selftest import examine
 from handlers.version import from_tag
 from tests.bench.cluster import serve
+from tests.bench.slack_side import acknowledgements, calls_of_a_long_run
 
 RUNS = 3
 
@@ -136,6 +137,18 @@ def main() -> None:
         reached=slow["csm_s"] / 5 <= 1.1,
     )
     say("  memory grown with 500 open sessions", slow["grown_mib"], "MiB", "<= 150", reached=slow["grown_mib"] <= 150)
+    say("  wall time to the bare client's", slow["csm_s"] / slow["bare_s"], "times", "-", reached=True)
+    ours, theirs = asyncio.run(acknowledgements())
+    say(
+        "100 commands at once: p99 to the ack, to an empty app's",
+        ours / theirs,
+        "times",
+        "<= 1.2",
+        reached=ours / theirs <= 1.2,
+    )
+    say("  the empty app's p99", theirs * 1000, "ms", "-", reached=True)
+    calls = asyncio.run(calls_of_a_long_run())
+    say("Slack calls of a run of a minute over 1,000 Agents", calls, "calls", "<= 40", reached=calls <= 40)
     rate = redaction()
     say("redaction of clean text", rate, "MB/s", ">= 100", reached=rate >= 100)
 
