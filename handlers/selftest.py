@@ -319,4 +319,6 @@ def _names(rules: Sequence[str] | set[str]) -> str:
 
 def _ago(age: timedelta) -> str:
     minutes = int(age.total_seconds() // 60)
+    if minutes < 1:
+        return "less than a minute"
     return f"{minutes} minutes" if minutes != 1 else "a minute"

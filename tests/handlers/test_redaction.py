@@ -33,6 +33,14 @@ HEX = "0123456789abcdef" * 2
         f"-----BEGIN PRIVATE {'KEY'}-----\n{SECRET}\n",
         "xox" + f"b-1-{SECRET}",
         "gh" + f"p_{SECRET}",
+        "key AK" + "IA" + "Q" * 16 + " " + f"password={SECRET}",
+        "glp" + f"at-{SECRET}",
+        "AI" + f"za{SECRET}",
+        "ya" + f"29.{SECRET}",
+        "ey" + f"J{SECRET}.{SECRET}.{SECRET}",
+        f"https://blob.example/x?sv=1&sig={SECRET}",
+        f"https://hooks.slack.com/services/T0/B0/{SECRET}",
+        f"using basic {SECRET}",
     ],
 )
 def test_no_secret_survives_and_a_second_pass_changes_nothing(line: str) -> None:
@@ -42,6 +50,26 @@ def test_no_secret_survives_and_a_second_pass_changes_nothing(line: str) -> None
     assert "[redacted:" in once.text
     assert sum(once.counts.values()) >= 1
     assert redact(once.text).text == once.text
+
+
+def test_every_kind_of_secret_passes_the_automaton_in_front() -> None:
+    """One secret of each kind, alone in its text."""
+    alone = {
+        "aws_key": "AK" + "IA" + "Q" * 16,
+        "gitlab_token": "glp" + f"at-{SECRET}",
+        "google_key": "AI" + f"za{SECRET}",
+        "jwt": "ey" + f"J{SECRET}.{SECRET}",
+        "signature": f"?sig={SECRET}",
+        "slack_webhook": f"hooks.slack.com/services/{SECRET}",
+        "slack_token": "xa" + f"pp-{SECRET}",
+        "github_token": "gh" + f"s_{SECRET}",
+        "community": f"community: {SECRET}",
+        "cookie": f"cookie: {SECRET}",
+        "authorization": f"authorization: {SECRET}",
+        "bearer": f"basic {SECRET}",
+        "credentials": f"amqp://{SECRET}@host",
+    }
+    assert {kind: dict(redact(text).counts) for kind, text in alone.items()} == {kind: {kind: 1} for kind in alone}
 
 
 @pytest.mark.parametrize("hidden", ["\u200b", "\x00", "\x1b[31m", "\u202e", "\ud800"])

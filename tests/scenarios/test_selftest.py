@@ -220,3 +220,18 @@ async def test_lists_and_help_are_for_their_reader_only(sandbox: World, ana: Dri
     assert "flare" not in answers[0]["text"]
     assert "cluster-a" in answers[1]["text"]
     assert "not part of this version" in answers[4]["text"]
+
+
+async def test_smart_quotes_are_read_as_quotes(sandbox: World, ana: Driver) -> None:
+    await ana.type("/csm selftest “cluster-a/node-1”")
+
+    assert is_final(await ana.finished())
+
+
+async def test_two_thousand_characters_are_refused_in_few_words_and_start_nothing(sandbox: World, ana: Driver) -> None:
+    await ana.type("/csm selftest " + "x" * 2000)
+
+    (answer,) = ana.messages()
+    assert answer["is_ephemeral"]
+    assert len(answer["text"]) < 1000
+    assert not sandbox.cluster.commands
