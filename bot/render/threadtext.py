@@ -9,11 +9,16 @@ from typing import Any
 from bot.render.words import plain
 
 _LINK = re.compile(r"<(https?://[^|<>]+)\|([^<>]*)>")
+_USER = re.compile(r"\b[UW][A-Z0-9]{2,20}\b")
 _MENTION = re.compile(r"<([@#!])([^|<>]+)(?:\|([^<>]*))?>")
 
 
-def thread_as_text(messages: Sequence[Mapping[str, Any]]) -> str:
-    """Each message with who wrote it; replies are indented. Ends with a newline."""
+def thread_as_text(messages: Sequence[Mapping[str, Any]], names: Mapping[str, str] = {}) -> str:
+    """
+    Each message with who wrote it; replies are indented. Ends with a newline.
+
+    `names` says what a user's id is shown as; Slack's own clients look that up too.
+    """
     root = str(messages[0].get("ts", "")) if messages else ""
     lines: list[str] = []
     for message in messages:
@@ -22,7 +27,7 @@ def thread_as_text(messages: Sequence[Mapping[str, Any]]) -> str:
         lines.append(f"{indent}{_who(message)}:")
         lines += [f"{indent}  {line}".rstrip() for line in _body(message)]
         lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
+    return _USER.sub(lambda found: names.get(found[0], found[0]), "\n".join(lines).rstrip() + "\n")
 
 
 def _who(message: Mapping[str, Any]) -> str:

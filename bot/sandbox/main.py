@@ -7,7 +7,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot.cli_status import STATUS
@@ -48,24 +48,32 @@ def _say_where(made: World, *, as_json: bool) -> None:
 async def _once(made: World, line: str, *, as_json: bool) -> int:
     """Type a line as `ana` would, print what comes of it, and return the verdict's status."""
     driver = Driver(made.slack)
+    names = {user.id: user.name for user in made.slack.workspace.users.values()}
     await driver.type(line)
     answered = await driver.until(lambda: driver.messages() or driver.notices() or None, within_s=10)
     if not any(is_run(message) for message in driver.messages()):
-        return _print(driver.messages(), [], None, as_json=as_json, notices=driver.notices() if answered else [])
+        notices = driver.notices() if answered else []
+        return _print(driver.messages(), [], None, as_json=as_json, names=names, notices=notices)
     root = await driver.finished(within_s=600)
     files = [
         {"name": f["name"], "text": driver.file(f["name"])} for m in driver.thread(root) for f in m.get("files", [])
     ]
     report = next((json.loads(file["text"]) for file in files if file["name"].endswith(".json")), None)
-    return _print(driver.thread(root), files, report, as_json=as_json)
+    return _print(driver.thread(root), files, report, as_json=as_json, names=names)
 
 
 def _print(
-    messages: Sequence[Message], files: Sequence[Any], report: Any, *, as_json: bool, notices: Sequence[str] = ()
+    messages: Sequence[Message],
+    files: Sequence[Any],
+    report: Any,
+    *,
+    as_json: bool,
+    names: Mapping[str, str],
+    notices: Sequence[str] = (),
 ) -> int:
     if as_json:
         document = {"schema": "csm.thread/1", "messages": messages, "files": files, "report": report}
         print(json.dumps(document, indent=2), flush=True)
     else:
-        print("\n".join([thread_as_text(messages), *notices]), flush=True)
+        print("\n".join([thread_as_text(messages, names), *notices]), flush=True)
     return STATUS[Verdict(report["verdict"])] if report else STATUS[Verdict.UNKNOWN]
