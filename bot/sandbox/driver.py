@@ -26,18 +26,18 @@ class Driver:
 
     async def type(self, line: str) -> None:
         """Type a line; returns when the app has acknowledged it, or Slack gave up on it."""
-        await self._slack.command(self.user, self.channel, line)
+        await self._slack.people.command(self.user, self.channel, line)
 
     async def click(self, message: Message, action_id: str) -> None:
         """Click a button of a message."""
-        await self._slack.click(self.user, self.channel, message["ts"], action_id)
+        await self._slack.people.click(self.user, self.channel, message["ts"], action_id)
 
     async def submit(self, values: Mapping[str, Any]) -> Mapping[str, str]:
         """Submit the open modal. Returns the errors that are shown in it."""
         view = await self.until(
             lambda: next((v for v in self._slack.workspace.views.values() if v["_user"] == self._id), None)
         )
-        return await self._slack.submit(self.user, view["id"], values)
+        return await self._slack.people.submit(self.user, view["id"], values)
 
     def messages(self, channel: str | None = None) -> Sequence[Message]:
         """The channel as this person sees it, oldest first, without the threads' replies."""

@@ -160,4 +160,4 @@ def _add_faults(made: World) -> None:
     async def start_bot(_body: Mapping[str, Any]) -> None:
         await made.bot.start()
 
-    made.slack.faults |= {"agent": agent, "node": node, "kill_bot": kill_bot, "start_bot": start_bot}
+    made.slack.control.faults |= {"agent": agent, "node": node, "kill_bot": kill_bot, "start_bot": start_bot}

@@ -49,7 +49,7 @@ async def idle(slack: LocalSlack, *, runs: int) -> None:
 async def p99(slack: LocalSlack, *, first: int = 0) -> float:
     async def one(number: int) -> float:
         began = time.perf_counter()
-        await slack.command("ana", "#incident-42", f"/csm selftest cluster-a/node-{number}")
+        await slack.people.command("ana", "#incident-42", f"/csm selftest cluster-a/node-{number}")
         return time.perf_counter() - began
 
     taken = await asyncio.gather(*(one(number + 1) for number in range(first, first + COMMANDS)))

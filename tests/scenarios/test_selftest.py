@@ -85,7 +85,7 @@ async def test_a_second_request_joins_the_run_that_is_on_and_says_so(sandbox: Wo
 
 
 async def test_a_command_delivered_twice_is_one_run(sandbox: World, ana: Driver) -> None:
-    sandbox.slack.copies = 2
+    sandbox.slack.people.copies = 2
     await ana.type("/csm selftest cluster-a")
     root = await ana.finished()
 

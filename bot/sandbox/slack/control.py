@@ -1,0 +1,155 @@
+"""The sandbox's own address for people and programs: the page, and `/sandbox/*` with JSON in and out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from bot.sandbox.slack.people import BadRequest, People
+from bot.sandbox.slack.workspace import TEAM, Workspace, shown
+
+PAGE = Path(__file__).resolve().parent.parent / "page"
+Fault = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+class Control:
+    """The routes that are the sandbox's, not Slack's."""
+
+    def __init__(self, workspace: Workspace, people: People) -> None:
+        self.workspace = workspace
+        self.people = people
+        self.faults: dict[str, Fault] = {}
+        """What can be broken, by name; each part of the sandbox adds its own."""
+        self._closing = False
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Add the page and the API to a server."""
+        router.add_get("/sandbox/state", self._state)
+        router.add_get("/sandbox/messages", self._messages)
+        router.add_get("/sandbox/files/{file}", self._file)
+        router.add_get("/sandbox/events", self._events)
+        for name in ("commands", "clicks", "submissions", "closes", "messages", "faults"):
+            router.add_post(f"/sandbox/{name}", self._post(getattr(self, f"_do_{name}")))
+        router.add_get("/", self._page)
+        if PAGE.is_dir():
+            router.add_static("/", PAGE)
+
+    def close(self) -> None:
+        """Let go of the pages, so that the server can end."""
+        self._closing = True
+        self.workspace.changed.set()
+
+    def _post(
+        self, do: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                body = await request.json()
+                return web.json_response({"ok": True, **(await do(body) or {})})
+            except BadRequest as error:
+                return web.json_response({"ok": False, "error": str(error)}, status=400)
+            except (ValueError, TypeError):
+                return web.json_response({"ok": False, "error": "the body must be a JSON object"}, status=400)
+            except KeyError as error:
+                return web.json_response({"ok": False, "error": f"{error.args[0]} is missing"}, status=400)
+
+        return handle
+
+    async def _do_commands(self, body: Mapping[str, Any]) -> None:
+        await self.people.command(body["user"], body["channel"], body["text"])
+
+    async def _do_clicks(self, body: Mapping[str, Any]) -> None:
+        known = {"user", "channel", "message_ts", "action_id", "block_id"}
+        value = {key: each for key, each in body.items() if key not in known}
+        await self.people.click(body["user"], body["channel"], body["message_ts"], body["action_id"], value)
+
+    async def _do_submissions(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"errors": await self.people.submit(body["user"], body["view_id"], body["values"])}
+
+    async def _do_closes(self, body: Mapping[str, Any]) -> None:
+        who, _ = self.people.view_of(body["user"], body["view_id"])
+        self.people.close(who, body["view_id"])
+
+    async def _do_messages(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        who, where = self.people.who(body["user"]), self.people.where(body["channel"])
+        message = {"user": who.id, "text": str(body["text"])} | (
+            {"thread_ts": body["thread_ts"]} if body.get("thread_ts") else {}
+        )
+        return {"message": shown(self.workspace.post(where, message))}
+
+    async def _do_faults(self, body: Mapping[str, Any]) -> None:
+        fault = self.faults.get(str(body["fault"]))
+        if fault is None:
+            raise BadRequest(f"there is no fault {body['fault']!r}; there are {', '.join(sorted(self.faults))}")
+        await fault(body)
+
+    async def _state(self, request: web.Request) -> web.Response:
+        who = self.workspace.user(request.query.get("user", "ana"))
+        if who is None:
+            return web.json_response({"ok": False, "error": "there is no such person"}, status=404)
+        return web.json_response(
+            {
+                "team": {"id": TEAM, "name": "sandbox"},
+                "me": who.as_json(),
+                "users": [user.as_json() for user in self.workspace.users.values()],
+                "channels": [
+                    {"id": c.id, "name": c.name, "is_private": c.private}
+                    for c in self.workspace.channels.values()
+                    if who.id in c.members
+                ],
+                "commands": list(self.people.commands.values()),
+                "views": [shown(view) for view in self.workspace.views.values() if view["_user"] == who.id],
+                "faults": [{"name": name} for name in sorted(self.faults)],
+                "last_event": len(self.workspace.events),
+            }
+        )
+
+    async def _messages(self, request: web.Request) -> web.Response:
+        who, where = (
+            self.workspace.user(request.query.get("user", "ana")),
+            self.workspace.channel(request.query.get("channel", "")),
+        )
+        if who is None or where is None:
+            return web.json_response({"ok": False, "error": "there is no such person or channel"}, status=404)
+        return web.json_response(
+            {"ok": True, "messages": self.workspace.visible(where, who.id, request.query.get("thread_ts", ""))}
+        )
+
+    async def _file(self, request: web.Request) -> web.Response:
+        content = self.workspace.contents.get(request.match_info["file"])
+        if content is None:
+            return web.json_response({"ok": False, "error": "there is no such file"}, status=404)
+        return web.Response(
+            body=content, content_type="text/plain", charset="utf-8", headers={"X-Content-Type-Options": "nosniff"}
+        )
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events for one person, from where a page was when it lost the connection."""
+        who = self.workspace.user(request.query.get("user", "ana"))
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        await stream.prepare(request)
+        seen = int(request.headers.get("Last-Event-ID") or request.query.get("after") or len(self.workspace.events))
+        while not self._closing:
+            changed = self.workspace.changed
+            for event in self.workspace.events[seen:]:
+                seen += 1
+                if who and event.get("only", "") in ("", who.id):
+                    await stream.write(f"id: {seen}\ndata: {json.dumps(event)}\n\n".encode())
+            try:
+                await asyncio.wait_for(changed.wait(), 15)
+            except TimeoutError:
+                await stream.write(b": still here\n\n")
+        return stream
+
+    async def _page(self, _request: web.Request) -> web.StreamResponse:
+        index = PAGE / "index.html"
+        if not index.is_file():
+            return web.Response(text="The page is not part of this build; the sandbox's HTTP API is.")
+        return web.FileResponse(
+            index, headers={"Content-Security-Policy": "default-src 'self'; style-src 'self'; img-src 'self' data:"}
+        )
