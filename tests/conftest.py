@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import postgres as servers
+
 REQUIRE_ALL = os.environ.get("CSM_TESTS_REQUIRE_ALL") == "1"
 
 
@@ -30,3 +32,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Postgres]:
+    """A PostgreSQL server for all tests; each takes a database of its own."""
+    if not servers.PROGRAMS:
+        pytest.skip("there is no PostgreSQL server (Debian: postgresql)")
+    with servers.postgres() as server:
+        yield server

@@ -1,6 +1,6 @@
 """
 What csm remembers of its own: runs, their results, what was posted where.
 
-`schema` says what the tables are, `store` is the only module that speaks SQL. The durable engine keeps
-its own tables beside these. Everything in here was redacted and bounded before it came.
+`schema` says what the tables are, `migrate` brings a database there, `store` reads and writes them. The
+durable engine keeps its own tables beside these. Everything in here was redacted and bounded before it came.
 """

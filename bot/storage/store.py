@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.storage.schema import VERSION, metadata, posts, results, runs, schema_version
+from bot.storage.migrate import migrate
+from bot.storage.schema import posts, results, runs
 from handlers.errors import ConfigurationError
 from handlers.model import Agent, AgentResult, Report
 
@@ -105,7 +106,7 @@ class Store:
         """
         store = cls(make_engine(database_url))
         try:
-            await store._write(_migrate)
+            await asyncio.to_thread(migrate, store.engine)
         except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
             await store.aclose()
             raise ConfigurationError([_why_unusable(error, store.engine.url)], source="database_url") from error
@@ -335,22 +336,6 @@ def make_engine(database_url: str) -> sa.Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
-
-
-def _migrate(connection: sa.Connection) -> None:
-    if not sa.inspect(connection).has_table(schema_version.name):
-        metadata.create_all(connection)
-        connection.execute(sa.insert(schema_version).values(version=VERSION))
-        return
-    found = connection.scalar(sa.select(sa.func.max(schema_version.c.version))) or 0
-    if found > VERSION:
-        raise ConfigurationError(
-            [
-                f"the database has schema {found}, and this csm knows {VERSION}: it was used by a newer csm. Run that one, or give this one another database."
-            ],
-            source="database_url",
-        )
-    metadata.create_all(connection)
 
 
 def _why_unusable(error: sa.exc.DatabaseError, url: sa.URL) -> str:

@@ -1,0 +1,96 @@
+"""
+Bringing the tables up to date, at start: each step in a transaction of its own, under a lock, never backwards.
+
+A step is a file of SQL that both databases take, `migrations/<name>.sql`; where they differ, each has its own,
+`migrations/<name>.sqlite.sql` and `migrations/<name>.postgresql.sql`. It ends up in `csm_schema` with its number
+in the very transaction that carried it out, so a start that was killed goes on with the first step that is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import resources
+
+import sqlalchemy as sa
+
+from bot.storage.schema import schema_version
+from handlers.errors import ConfigurationError
+
+STEPS = ("0001_runs",)
+"""In order, without gaps: the n-th leads to schema n. Append; never change or remove one that was released."""
+
+VERSION = len(STEPS)
+"""The schema that this csm knows. A database of a newer one is refused, never touched."""
+
+LOCK = 0x63736D
+"""PostgreSQL's advisory lock of those who migrate: replicas that start together take turns."""
+
+
+def migrate(engine: sa.Engine) -> int:
+    """
+    Carry out the steps that are missing; returns how many those were.
+
+    Raises `ConfigurationError` when a newer csm has used the database, and SQLAlchemy's errors when it cannot be used.
+    """
+    done = 0
+    while _advance(engine):
+        done += 1
+    return done
+
+
+def version_of(connection: sa.Connection) -> int:
+    """The schema that a database has; 0 when it has none."""
+    if not sa.inspect(connection).has_table(schema_version.name):
+        return 0
+    return connection.scalar(sa.select(sa.func.max(schema_version.c.version))) or 0
+
+
+def statements(step: str, dialect: str) -> Iterator[str]:
+    """A step's statements. Each ends with a semicolon at the end of a line."""
+    folder = resources.files("bot.storage") / "migrations"
+    file = folder / f"{step}.{dialect}.sql"
+    text = (file if file.is_file() else folder / f"{step}.sql").read_text("utf-8")
+    yield from filter(None, (statement.strip() for statement in f"{text}\n".split(";\n")))
+
+
+def _advance(engine: sa.Engine) -> bool:
+    """Carry out the next step. False when there is none."""
+    with engine.connect() as connection:
+        if _next(connection) is None:  # the usual start: nothing to do, so nothing to lock
+            return False
+    with engine.connect() as connection:
+        _lock(connection)
+        step = _next(connection)
+        if step is not None:
+            _carry_out(connection, step)
+        connection.commit()
+        return step is not None
+
+
+def _next(connection: sa.Connection) -> int | None:
+    found = version_of(connection)
+    if found > VERSION:
+        raise ConfigurationError(
+            [
+                f"the database has schema {found}, and this csm knows {VERSION}: it was used by a newer csm. Run that one, or give this one another database."
+            ],
+            source="database_url",
+        )
+    return found + 1 if found < VERSION else None
+
+
+def _lock(connection: sa.Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        # Python's sqlite3 begins no transaction for DDL by itself.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+
+
+def _carry_out(connection: sa.Connection, step: int) -> None:
+    schema_version.create(connection, checkfirst=True)
+    cursor = connection.connection.cursor()
+    for statement in statements(STEPS[step - 1], connection.dialect.name):
+        cursor.execute(statement)
+    cursor.close()
+    connection.execute(sa.insert(schema_version).values(version=step))
