@@ -22,6 +22,7 @@ from bot.commands import commands
 from bot.directory import SlackDirectory
 from bot.errands import Errands
 from bot.examination import Pace
+from bot.housekeeping import keep_house, kept
 from bot.listeners import actions as action_listeners
 from bot.listeners import commands as command_listeners
 from bot.listeners.desk import Desk
@@ -77,6 +78,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         await runs.launch(settings.database_url)
         desk = Desk(runs, store, policy, directory, messenger, errands, described(settings), settings.slack.command)
         errands.run(directory.warm(), name="warm the directory")
+        errands.run(keep_house(store, kept(settings.retention)), name="keep house")
         app = _bolt(client, secrets, desk)
         if settings.slack.transport == "socket":
             app_token = secrets.app_token.get_secret_value()

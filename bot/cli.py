@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot import operate
 from bot.cli_status import STATUS
 from handlers.errors import ConfigurationError, CsmError, UsageError
 from handlers.model import Report, Verdict
@@ -60,6 +61,12 @@ def _main(arguments: list[str]) -> int:
         from bot.sandbox.main import run_sandbox
 
         return run_sandbox(options)
+    if hasattr(options, "operation"):
+        if line:
+            raise UsageError(
+                f"`{options.command}` does not know {' '.join(line)!r}.", example=f"{options.command} --help"
+            )
+        return operate.operate(options)
     if options.command == "help" or options.command is None:
         return _help(line)
     return asyncio.run(_line(options, " ".join([options.command, *line])))
@@ -79,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--once", metavar="LINE")
     sandbox.add_argument("--stay", action="store_true", help="after --once, stay up as long as there is a terminal")
     sandbox.add_argument("--json", action="store_true")
+    operate.add_parsers(commands)
     for word in LINES:
         each = commands.add_parser(word, add_help=False)
         each.add_argument("--config", type=Path, default=argparse.SUPPRESS)

@@ -36,18 +36,18 @@ from handlers.executors.settings import DockerSettings, HostSettings, Kubernetes
 
 MOST_BYTES = 1024 * 1024
 SLACK_API_URL = "https://slack.com/api/"
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _SECRET = re.compile(r"\bxox[a-z]-|\bxapp-|\bxoxe")
 
 
 def _duration(value: Any) -> Any:
-    """`90s`, `30m`, `1h30m`; a plain number is seconds."""
+    """`90s`, `30m`, `1h30m`, `90d`; a plain number is seconds."""
     if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
-        hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     if isinstance(value, int | float | timedelta) and not isinstance(value, bool):
         return value
-    raise ValueError("must be a duration such as 90s, 30m or 1h30m")
+    raise ValueError("must be a duration such as 90s, 30m, 1h30m or 90d")
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -130,6 +130,15 @@ class Limits(Strict):
     status_deadline: Duration = timedelta(seconds=30)
 
 
+class Retention(Strict):
+    """How long things are kept in the database, from the end of their run; `null` is for ever, as the audit is."""
+
+    runs: Duration | None = timedelta(days=90)
+    """Runs with their results, reports and posts; what Slack keeps of them is Slack's own retention."""
+    evidence: Duration | None = timedelta(days=30)
+    """The lines that Agents printed. Verdicts, reasons and finding codes stay as long as the run."""
+
+
 class SlackSettings(Strict):
     """How Slack reaches the bot."""
 
@@ -158,6 +167,7 @@ class Settings(Strict):
     policy: tuple[RuleSettings, ...] = ()
     approvals: Approvals = Approvals()
     limits: Limits = Limits()
+    retention: Retention = Retention()
     slack: SlackSettings = SlackSettings()
 
     @property

@@ -178,7 +178,7 @@ class Store:
     async def cancelled_by(self, run: str) -> str:
         """Who asked for the run's end, or nothing."""
         query = sa.select(runs.c.cancelled_by).where(runs.c.id == run)
-        return await self._read(lambda connection: connection.scalar(query)) or ""
+        return await self.read(lambda connection: connection.scalar(query)) or ""
 
     async def finish(self, run: str, report: Report, at: float) -> None:
         """Keep the report. The run's thread may still be on its way."""
@@ -195,7 +195,7 @@ class Store:
     async def inventory(self, run: str) -> Sequence[Agent] | None:
         """The run's Agents, or `None` when they have not been found yet."""
         query = sa.select(runs.c.inventory).where(runs.c.id == run)
-        kept = await self._read(lambda connection: connection.scalar(query))
+        kept = await self.read(lambda connection: connection.scalar(query))
         return None if kept is None else [Agent.model_validate(agent) for agent in json.loads(kept)]
 
     async def asked(self, request: RunRequest, agent: str, at: float) -> None:
@@ -223,7 +223,7 @@ class Store:
     async def results(self, run: str) -> Mapping[str, AgentResult]:
         """The run's results so far, by Agent."""
         query = sa.select(results.c.agent, results.c.result).where(results.c.run == run, results.c.result.is_not(None))
-        rows = await self._read(lambda connection: connection.execute(query).all())
+        rows = await self.read(lambda connection: connection.execute(query).all())
         return {agent: AgentResult.model_validate_json(result) for agent, result in rows}
 
     async def last_asked(
@@ -235,7 +235,7 @@ class Store:
             .where(results.c.target == target, results.c.command == command, results.c.asked_at >= since)
             .order_by(results.c.asked_at)
         )
-        rows = await self._read(lambda connection: connection.execute(query).all())
+        rows = await self.read(lambda connection: connection.execute(query).all())
         return {
             agent: (asked_at, run, AgentResult.model_validate_json(result) if result else None)
             for agent, asked_at, run, result in rows
@@ -267,7 +267,7 @@ class Store:
     async def post(self, run: str, key: str) -> Sent | None:
         """What is known of a post."""
         query = sa.select(posts).where(posts.c.run == run, posts.c.key == key)
-        row = await self._read(lambda connection: connection.execute(query).first())
+        row = await self.read(lambda connection: connection.execute(query).first())
         return None if row is None else Sent(row.channel, row.ts, row.intended_at, row.extra)
 
     # -- how --------------------------------------------------------------------------------------------------
@@ -277,16 +277,20 @@ class Store:
     ) -> Sequence[RunRecord]:
         query = sa.select(*_WITHOUT_JSON, *([runs.c.report] if with_report else []))
         query = query.where(where).order_by(runs.c.accepted_at.desc(), runs.c.id).limit(limit)
-        return [_record(row) for row in await self._read(lambda connection: connection.execute(query).all())]
+        return [_record(row) for row in await self.read(lambda connection: connection.execute(query).all())]
 
-    async def _read(self, query: Callable[[sa.Connection], T]) -> T:
+    async def read(self, query: Callable[[sa.Connection], T]) -> T:
+        """Query in a thread of its own."""
+
         def transaction() -> T:
             with self.engine.connect() as connection:
                 return query(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, transaction)
 
-    async def _write(self, work: Callable[[sa.Connection], T]) -> T:
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do `work` in a transaction of its own; after whatever is being written now."""
+
         def transaction() -> T:
             with self.engine.begin() as connection:
                 return work(connection)
@@ -311,7 +315,7 @@ class Store:
         self, works: Sequence[Callable[[sa.Connection], Any]], waiting: Sequence[asyncio.Future[Any]]
     ) -> None:
         try:
-            outcomes = await self._write(lambda connection: [work(connection) for work in works])
+            outcomes = await self.write(lambda connection: [work(connection) for work in works])
         except Exception as error:  # noqa: BLE001 - handed to everyone who waits for this batch
             for future in waiting:
                 if not future.done():

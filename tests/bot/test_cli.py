@@ -113,3 +113,20 @@ async def test_runs_are_remembered_and_shown_again(cluster: KubernetesApi, tmp_p
     assert run in listed
     assert status == 0
     assert json.loads(shown)["run"] == run
+
+
+async def test_prune_says_what_it_would_forget_and_forgets_it(cluster: KubernetesApi, tmp_path: Path) -> None:
+    config = yaml.safe_load((tmp_path / "csm.yaml").read_text()) | {"retention": {"runs": "0s", "evidence": "0s"}}
+    (tmp_path / "csm.yaml").write_text(yaml.safe_dump(config))
+    await csm(tmp_path, "selftest", "cluster-a/node-1")
+
+    assert (await csm(tmp_path, "prune", "--dry-run"))[1].startswith("Would forget 1 runs")
+    assert (await csm(tmp_path, "prune"))[1].startswith("Forgot 1 runs")
+    assert (await csm(tmp_path, "runs"))[1] == ""
+
+
+async def test_prune_takes_no_word_that_it_does_not_know(cluster: KubernetesApi, tmp_path: Path) -> None:
+    status, out, err = await csm(tmp_path, "prune", "everything")
+
+    assert (status, out) == (2, "")
+    assert "everything" in err

@@ -1,0 +1,49 @@
+"""Forgetting in time: the running bot prunes its database every hour, `csm prune` does it once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import sqlalchemy as sa
+import structlog
+from dbos import DBOSClient
+
+from bot.settings import Retention
+from bot.storage.retention import Keep, Pruned, prune
+from bot.storage.store import Store
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 3600.0
+
+
+def kept(retention: Retention) -> Keep:
+    """The configuration's retention, as the storage reads it."""
+    return Keep(runs=retention.runs, evidence=retention.evidence)
+
+
+async def keep_house(store: Store, keep: Keep, *, every_s: float = EVERY_S) -> None:
+    """Prune now and then, until cancelled. A failure is logged, and the next turn tries again."""
+    while True:
+        try:
+            pruned = await tidy(store, keep)
+            if pruned != Pruned():
+                log.info("storage.pruned", runs=pruned.runs, evidence=pruned.evidence)
+        except Exception:
+            log.exception("storage.not_pruned")
+        await asyncio.sleep(every_s)
+
+
+async def tidy(store: Store, keep: Keep) -> Pruned:
+    """Prune once, the durable engine's records included."""
+    return await prune(store, keep, time.time(), forget=lambda runs: asyncio.to_thread(_forget, store.engine, runs))
+
+
+def _forget(engine: sa.Engine, runs: list[str]) -> None:
+    # The terminal's runs need no engine: its tables may never have been made.
+    schema = None if engine.dialect.name == "sqlite" else "dbos"
+    if sa.inspect(engine).has_table("workflow_status", schema=schema):
+        client = DBOSClient(system_database_engine=engine)
+        client.delete_workflows(runs)
+        client.destroy()

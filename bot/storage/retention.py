@@ -1,0 +1,141 @@
+"""
+What is forgotten, and when: evidence first, whole runs later. The audit is never forgotten.
+
+Works in small transactions, oldest first, so that a database of millions of rows stays usable meanwhile. Safe to
+repeat, to cut short, and to do in several processes at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+
+from bot.storage.schema import posts, results, runs
+from bot.storage.store import Store
+
+PER_RUN: Sequence[sa.Table] = (results, posts)
+"""Tables with a column `run`, whose rows go with their run."""
+
+BATCH = 200
+"""Runs or results in one transaction."""
+
+Forget = Callable[[list[str]], Awaitable[None]]
+"""Makes the durable engine forget these runs too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long things are kept, from the end of their run. `None` is for ever."""
+
+    runs: timedelta | None
+    """A run with its results, its report and where its posts are."""
+    evidence: timedelta | None
+    """The lines that Agents printed, within results and reports. Verdicts, reasons and codes stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was forgotten."""
+
+    runs: int = 0
+    evidence: int = 0
+    """Results and reports that lost their evidence."""
+
+
+async def prune(store: Store, keep: Keep, now: float, *, forget: Forget | None = None) -> Pruned:
+    """Forget what is older than `keep` says. `now` is in seconds since the epoch."""
+    dropped = 0 if keep.runs is None else await _drop_runs(store, now - keep.runs.total_seconds(), forget)
+    bare = 0 if keep.evidence is None else await _drop_evidence(store, now - keep.evidence.total_seconds())
+    return Pruned(dropped, bare)
+
+
+async def prunable(store: Store, keep: Keep, now: float) -> Pruned:
+    """What `prune` would forget, without doing it."""
+
+    def counted(connection: sa.Connection) -> Pruned:
+        dropped = bare = 0
+        if keep.runs is not None:
+            old = _old_runs(now - keep.runs.total_seconds()).subquery()
+            dropped = connection.scalar(sa.select(sa.func.count()).select_from(old)) or 0
+        if keep.evidence is not None:
+            before = now - keep.evidence.total_seconds()
+            for query in (_results_with_evidence(before), _reports_with_evidence(before)):
+                bare += connection.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
+        return Pruned(dropped, bare)
+
+    return await store.read(counted)
+
+
+async def _drop_runs(store: Store, before: float, forget: Forget | None) -> int:
+    dropped = 0
+    while True:
+        ids = await store.read(lambda connection: list(connection.scalars(_old_runs(before).limit(BATCH))))
+        if not ids:
+            return dropped
+        # The engine first: were it last, a crash in between would leave it records that nobody ever looks for.
+        if forget is not None:
+            await forget(ids)
+        await store.write(partial(_delete, ids=ids))
+        dropped += len(ids)
+
+
+def _delete(connection: sa.Connection, ids: Sequence[str]) -> None:
+    for table in PER_RUN:
+        connection.execute(sa.delete(table).where(table.c.run.in_(ids)))
+    connection.execute(sa.delete(runs).where(runs.c.id.in_(ids)))
+
+
+async def _drop_evidence(store: Store, before: float) -> int:
+    bare = 0
+    while done := await store.write(lambda connection: _bare_some(connection, before)):
+        bare += done
+    return bare
+
+
+def _bare_some(connection: sa.Connection, before: float) -> int:
+    found = connection.execute(_results_with_evidence(before).limit(BATCH)).all()
+    for row in found:
+        where = sa.and_(results.c.run == row.run, results.c.agent == row.agent)
+        connection.execute(sa.update(results).where(where).values(result=_bare(row.result)))
+    reports = connection.execute(_reports_with_evidence(before).limit(BATCH)).all()
+    for row in reports:
+        connection.execute(sa.update(runs).where(runs.c.id == row.id).values(report=_bare(row.report)))
+    return len(found) + len(reports)
+
+
+def _bare(document: str) -> str:
+    return json.dumps(_without_evidence(json.loads(document)), ensure_ascii=False, separators=(",", ":"))
+
+
+def _without_evidence(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: [] if key == "evidence" else _without_evidence(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_evidence(inner) for inner in value]
+    return value
+
+
+def _old_runs(before: float) -> sa.Select[Any]:
+    """Runs that ended before; and the terminal's that were killed long ago, which nobody will end."""
+    ended = sa.and_(runs.c.state == "done", sa.func.coalesce(runs.c.finished_at, runs.c.accepted_at) < before)
+    left = sa.and_(runs.c.source == "terminal", runs.c.accepted_at < before)
+    return sa.select(runs.c.id).where(sa.or_(ended, left)).order_by(runs.c.accepted_at)
+
+
+def _results_with_evidence(before: float) -> sa.Select[Any]:
+    query = sa.select(results.c.run, results.c.agent, results.c.result).join(runs, runs.c.id == results.c.run)
+    return query.where(_is_over(before), results.c.result.like('%"evidence":["%'))
+
+
+def _reports_with_evidence(before: float) -> sa.Select[Any]:
+    return sa.select(runs.c.id, runs.c.report).where(_is_over(before), runs.c.report.like('%"evidence":["%'))
+
+
+def _is_over(before: float) -> sa.ColumnElement[bool]:
+    return sa.and_(runs.c.state == "done", sa.func.coalesce(runs.c.finished_at, runs.c.accepted_at) < before)

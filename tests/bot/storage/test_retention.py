@@ -1,0 +1,85 @@
+"""What is old is forgotten: evidence first, then the run with all that belongs to it; nothing that is still on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bot.storage import retention
+from bot.storage.retention import PER_RUN, Keep, Pruned, prunable, prune
+from bot.storage.schema import metadata
+from bot.storage.store import Store
+from tests.bot.storage.written import STARTED, fill
+
+DAY = 86_400.0
+KEEP = Keep(runs=timedelta(days=90), evidence=timedelta(days=30))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs_postgres)])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    on_sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'csm.db'}" if on_sqlite else request.getfixturevalue("postgres").database()
+    made = await Store.open(url)
+    await fill(made)
+    yield made
+    await made.aclose()
+
+
+async def test_what_is_young_stays(store: Store) -> None:
+    assert await prune(store, KEEP, STARTED + 29 * DAY) == Pruned()
+    assert (await store.results("r-1"))["node-1"].findings[0].evidence == ("Failed: [rule_open]",)
+
+
+async def test_evidence_goes_first_and_the_verdict_stays(store: Store) -> None:
+    now = STARTED + 31 * DAY
+    assert await prunable(store, KEEP, now) == Pruned(evidence=2)
+    assert await prune(store, KEEP, now) == Pruned(evidence=2)
+    record = await store.run("r-1")
+
+    assert record is not None
+    assert record.report is not None
+    for result in (record.report.agents[0], (await store.results("r-1"))["node-1"]):
+        assert result.findings[0].evidence == ()
+        assert (result.verdict, result.reason, result.findings[0].code) == (
+            "fail",
+            "rule_open failed",
+            "selftest.rule_failed",
+        )
+    assert await prune(store, KEEP, now) == Pruned()
+
+
+async def test_a_run_goes_with_everything_that_is_its_own_the_engines_records_too(store: Store) -> None:
+    forgotten: list[str] = []
+
+    async def forget(runs: list[str]) -> None:
+        forgotten.extend(runs)
+
+    assert await prune(store, KEEP, STARTED + 91 * DAY, forget=forget) == Pruned(runs=1)
+    assert forgotten == ["r-1"]
+    assert await store.run("r-1") is None
+    for table in PER_RUN:
+        assert await store.read(lambda c, t=table: c.scalar(sa.select(sa.func.count()).where(t.c.run == "r-1"))) == 0
+
+
+async def test_a_run_that_has_not_ended_stays_however_old(store: Store) -> None:
+    await prune(store, KEEP, STARTED + 10_000 * DAY)
+    assert [request.id for request in await store.unfinished()] == ["r-2"]
+
+
+async def test_nothing_is_forgotten_where_everything_is_kept(store: Store) -> None:
+    assert await prune(store, Keep(runs=None, evidence=None), STARTED + 10_000 * DAY) == Pruned()
+
+
+async def test_many_are_forgotten_in_small_transactions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 1)
+    await store.update_run("r-2", state="done", finished_at=STARTED + 301)
+    assert await prune(store, KEEP, STARTED + 91 * DAY) == Pruned(runs=2)
+
+
+def test_every_table_with_rows_of_a_run_is_pruned_with_it() -> None:
+    of_a_run = {table.name for table in metadata.tables.values() if "run" in table.c}
+    assert of_a_run - {"csm_audit"} == {table.name for table in PER_RUN}

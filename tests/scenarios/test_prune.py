@@ -1,0 +1,41 @@
+"""The running bot forgets by itself, and what it forgets is forgotten by the durable engine too."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+
+import yaml
+
+from bot.sandbox.driver import Driver
+from bot.sandbox.world import World
+
+
+def rows(sandbox: World, query: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(sandbox.folder / "csm.db") as connection:
+        found = connection.execute(query).fetchall()
+    connection.close()
+    return found
+
+
+async def until(sandbox: World, query: str, expected: list[tuple[object, ...]]) -> None:
+    async with asyncio.timeout(20):
+        while rows(sandbox, query) != expected:  # noqa: ASYNC110 - another process's database has no event
+            await asyncio.sleep(0.05)
+
+
+async def test_a_bot_forgets_old_runs_when_it_starts_and_starts_new_ones(sandbox: World, ana: Driver) -> None:
+    await ana.type("/csm selftest cluster-a/node-1")
+    await ana.finished()
+    await until(sandbox, "SELECT state FROM csm_runs", [("done",)])
+    assert rows(sandbox, "SELECT count(*) FROM workflow_status") == [(1,)]
+    await sandbox.bot.stop()
+    config = sandbox.folder / "csm.yaml"
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"retention": {"runs": "0s"}}))
+    await sandbox.bot.start()
+
+    await until(sandbox, "SELECT count(*) FROM csm_runs", [(0,)])
+    for table in ("workflow_status", "operation_outputs", "csm_posts", "csm_results"):
+        assert rows(sandbox, f"SELECT count(*) FROM {table}") == [(0,)]
+    await ana.type("/csm selftest cluster-a/node-1")
+    await ana.finished(number=1)
