@@ -18,7 +18,8 @@ demo: $(READY)   ## start the sandbox, type a self-test into it, and stay up
 	$(BIN)/csm sandbox --once '/csm selftest cluster-a' --stay || test $$? -eq 1
 
 test: $(READY)   ## everything this machine can run; says what it left out and why
-	$(BIN)/python -m pytest -m 'not bench' $(ARGS)
+	@# Most tests wait for processes, so there are more workers than cores.
+	$(BIN)/python -m pytest -m 'not bench' -n 3 --dist worksteal $(ARGS)
 
 check: $(READY)  ## read-only: lint, format, types, layers, manifest
 	$(BIN)/ruff check .
