@@ -25,29 +25,49 @@ AGENT = Path(__file__).resolve().parent.parent / "bot" / "sandbox" / "agent.py"
 EMBEDDED = "opt/datadog-agent/embedded/bin/python3"
 
 
+class Engine(docker.APIClient):
+    """A running engine with the image `datadog/agent:stand-in`, and the client for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.csm_folder = folder
+        self.csm_url = f"unix://{folder}/docker.sock"
+        self.csm_process: subprocess.Popen[bytes] | None = None
+        self.csm_start()
+        super().__init__(base_url=self.csm_url, timeout=60)
+
+    def csm_start(self) -> None:
+        """Start it, for the first time or again."""
+        folder = self.csm_folder
+        arguments = [
+            str(DOCKERD), "--host", self.csm_url, "--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"),
+            "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs",
+        ]  # fmt: skip
+        with (folder / "log").open("ab") as log:
+            self.csm_process = subprocess.Popen(arguments, stdout=log, stderr=log)
+        _wait_for(folder / "docker.sock", self.csm_process, folder / "log")
+
+    def csm_stop(self) -> None:
+        """Stop it in good order."""
+        assert self.csm_process is not None
+        self.csm_process.terminate()
+        self.csm_process.wait(30)
+
+
 @contextlib.contextmanager
-def engine() -> Iterator[docker.APIClient]:
-    """A running engine with the image `datadog/agent:stand-in`."""
+def engine() -> Iterator[Engine]:
+    """An engine for a while. Nothing of it is left afterwards."""
     assert DOCKERD, "needs docker.io"
     # A short path: a socket's may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="csm-dockerd-"))
-    log = (folder / "log").open("wb")
-    arguments = [
-        DOCKERD, "--host", f"unix://{folder}/docker.sock", "--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"),
-        "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs",
-    ]  # fmt: skip
-    process = subprocess.Popen(arguments, stdout=log, stderr=log)
+    client = Engine(folder)
     try:
-        client = _connected(f"unix://{folder}/docker.sock", process, folder / "log")
         client.import_image_from_data(_root_file_system(), repository=IMAGE, tag="stand-in")
         yield client
         for container in client.containers(all=True):
             client.remove_container(container["Id"], force=True)
         client.close()
     finally:
-        process.terminate()
-        process.wait(30)
-        log.close()
+        client.csm_stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -59,6 +79,7 @@ def start(client: docker.APIClient, name: str, behaviour: str = "{}", *, tag: st
         f"{IMAGE}:{tag}",
         ["/bin/busybox", "sleep", "3600"],
         name=name,
+        stop_timeout=1,
         environment={"PATH": "/usr/bin:/bin:/opt/datadog-agent/embedded/bin"},
         host_config=client.create_host_config(network_mode="none", init=False),
     )
@@ -77,14 +98,12 @@ def behave(client: docker.APIClient, container: str, behaviour: str) -> None:
     client.put_archive(container, "/etc", buffer.getvalue())
 
 
-def _connected(url: str, process: subprocess.Popen[bytes], log: Path) -> docker.APIClient:
+def _wait_for(path: Path, process: subprocess.Popen[bytes], log: Path) -> None:
     give_up = time.monotonic() + 60
     while time.monotonic() < give_up and process.poll() is None:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(url.removeprefix("unix://"))
-            client = docker.APIClient(base_url=url, timeout=60)
-            client.csm_url = url
-            return client
+            probe.connect(str(path))
+            return
         time.sleep(0.1)
     raise RuntimeError(f"the engine did not come up:\n{log.read_text('utf-8', 'replace')[-3000:]}")
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+import os
 import shutil
+import signal
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
@@ -17,9 +20,32 @@ from handlers.executors.settings import SshSettings
 PROGRAM = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 
 
+@dataclass(frozen=True)
+class Sshd:
+    """A server that runs."""
+
+    settings: SshSettings
+    """How to reach it."""
+    process: asyncio.subprocess.Process
+
+    async def kill(self) -> None:
+        """Kill it with all its connections, which are its children. What they run lives on."""
+        if self.process.returncode is None:
+            for child in _children(self.process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+            self.process.kill()
+        await self.process.wait()
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]
+
+
 @contextlib.asynccontextmanager
-async def sshd(folder: Path) -> AsyncIterator[SshSettings]:
-    """A running server, and how to reach it."""
+async def sshd(folder: Path, *options: str) -> AsyncIterator[Sshd]:
+    """A running server, with more lines of its configuration."""
     assert PROGRAM, "needs openssh-server"
     host, person = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
     host.write_private_key(folder / "host")
@@ -33,6 +59,7 @@ async def sshd(folder: Path) -> AsyncIterator[SshSettings]:
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder / 'host'}\nAuthorizedKeysFile {folder / 'authorized'}\n"
         f"PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        + "".join(f"{option}\n" for option in options)
     )
     await asyncio.to_thread(Path("/run/sshd").mkdir, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
@@ -43,10 +70,11 @@ async def sshd(folder: Path) -> AsyncIterator[SshSettings]:
         assert line, "sshd ended instead of listening"
     known = folder / "known_hosts"
     known.write_bytes(f"[127.0.0.1]:{port} ".encode() + host.export_public_key())
+    settings = SshSettings(
+        address="127.0.0.1", port=port, user=getpass.getuser(), known_hosts=known, client_keys=(folder / "person",)
+    )
+    server = Sshd(settings, process)
     try:
-        yield SshSettings(
-            address="127.0.0.1", port=port, user=getpass.getuser(), known_hosts=known, client_keys=(folder / "person",)
-        )
+        yield server
     finally:
-        process.terminate()
-        await process.wait()
+        await server.kill()

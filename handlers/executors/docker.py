@@ -44,6 +44,8 @@ T = TypeVar("T")
 CHUNK = 64 * 1024
 KILLED = 137
 """The exit status of what an engine kills along with its container."""
+SETTLE_S = 1.0
+"""How much later than an exec's end the engine may notice that of its container."""
 STATUS_WAIT_S = 5.0
 """The engine may say that an exec is still running for a moment after its stream has ended."""
 
@@ -104,15 +106,14 @@ class DockerExecutor:
         """What the engine knows of an exec."""
         return await self._call(lambda api: api.exec_inspect(exec_id))
 
-    async def is_running(self, agent: Agent) -> bool:
-        """Whether the Agent's container is there and runs."""
+    async def life(self, agent: Agent) -> tuple[str, str]:
+        """The state of the Agent's container, as `docker ps` has it, and since when it runs; `gone` for one that is not there."""
         try:
-            found = await self._call(lambda api: api.inspect_container(agent.handle))
+            found = (await self._call(lambda api: api.inspect_container(agent.handle)))["State"]
         except (DockerException, requests.RequestException, OSError):
-            return False
-        state = found["State"]
+            return "gone", ""
         # While it is being removed by force it is still said to run.
-        return bool(state["Running"]) and not state["Dead"] and state["Status"] == "running"
+        return ("dead" if found["Dead"] else str(found["Status"])), str(found["StartedAt"])
 
     async def aclose(self) -> None:
         """Close the client."""
@@ -198,7 +199,7 @@ class DockerSession:
             found = await self._inspected()
             if not found["Running"] and found["ExitCode"] is not None:
                 self._ended = True
-                if int(found["ExitCode"]) == KILLED and not await self._executor.is_running(self._agent):
+                if int(found["ExitCode"]) == KILLED and await self._container_ended():
                     raise Vanished(f"{self._agent} was stopped while {self._argv[0]} ran.")
                 return self._exited(int(found["ExitCode"]))
             if asyncio.get_running_loop().time() > give_up:
@@ -209,6 +210,17 @@ class DockerSession:
                 )
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.5)
+
+    async def _container_ended(self) -> bool:
+        """Whether the container ended too. The engine learns of an exec's end first, so this waits a moment."""
+        before = life = await self._executor.life(self._agent)
+        give_up = asyncio.get_running_loop().time() + SETTLE_S
+        while life == before and life[0] == "running":
+            if asyncio.get_running_loop().time() > give_up:
+                return False
+            await asyncio.sleep(0.05)
+            life = await self._executor.life(self._agent)
+        return True
 
     async def _inspected(self) -> Mapping[str, Any]:
         try:
@@ -243,7 +255,8 @@ class DockerSession:
             except BinaryMissing:
                 continue
             except (NotReady, Vanished):
-                return True
+                # What a container ran is gone with it, and is only frozen in one that is paused.
+                return (await self._executor.life(self._agent))[0] != "paused"
             except (ExecError, TargetError):
                 return False
             return done.exit_status == 0

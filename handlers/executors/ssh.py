@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 import asyncssh
@@ -22,6 +23,7 @@ from handlers.errors import (
     NoExitStatus,
     TargetDenied,
     TargetUnreachable,
+    Throttled,
     Unreachable,
 )
 from handlers.executors.base import Limits, Session, Stream, run
@@ -31,7 +33,9 @@ from handlers.model import Agent, Installation, Platform
 
 CHUNK = 64 * 1024
 SESSIONS = 8
-"""sshd's default MaxSessions is 10 a connection; endings need a place too."""
+"""Commands at once. sshd's default MaxSessions is 10 a connection; a server that allows fewer gets more connections."""
+OPEN_S = 5.0
+"""A connection that does not open a session within this time is dead, and has not noticed."""
 KEEPALIVE_S = 15
 
 
@@ -44,6 +48,8 @@ class SshExecutor:
         self._target = target
         self._settings = settings
         self._connection: asyncssh.SSHClientConnection | None = None
+        self._used: Counter[asyncssh.SSHClientConnection] = Counter()
+        """How many commands run on a connection, those included that have been replaced."""
         self._connecting = asyncio.Lock()
         self._places = asyncio.Semaphore(SESSIONS)
 
@@ -79,7 +85,7 @@ class SshExecutor:
         sudo = ("sudo", "-n") if self._settings.sudo else ()
         line = shlex.join([*sudo, "env", f"{VARIABLE}={mark}", *argv])
         async with self._places:
-            process = await self._start(line)
+            connection, process = await self._start(line)
             session = SshSession(self, agent, argv, mark=mark, process=process)
             if not stdin:
                 process.stdin.write_eof()
@@ -87,30 +93,60 @@ class SshExecutor:
                 yield session
             finally:
                 process.close()
+                self._leave(connection)
 
     async def aclose(self) -> None:
-        """Close the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        """Close the connections."""
+        connections = set(self._used) | ({self._connection} if self._connection else set())
+        self._connection = None
+        for connection in connections:
             connection.close()
             with contextlib.suppress(TimeoutError, OSError):
                 await asyncio.wait_for(connection.wait_closed(), 2)
 
-    async def _start(self, line: str) -> asyncssh.SSHClientProcess[bytes]:
-        for fresh in (False, True):
-            connection = await self._connected(fresh=fresh)
+    async def _start(self, line: str) -> tuple[asyncssh.SSHClientConnection, asyncssh.SSHClientProcess[bytes]]:
+        """Open a session. A connection that has no place, was cut or went silent is replaced, and what runs on it left alone."""
+        useless: asyncssh.SSHClientConnection | None = None
+        while True:
+            connection, new = await self._connected(instead_of=useless)
+            self._used[connection] += 1
             try:
-                return await connection.create_process(line, encoding=None)
-            except (asyncssh.ChannelOpenError, asyncssh.ConnectionLost, OSError) as error:
-                if fresh:
-                    raise Unreachable(f"{self._target} does not open a session: {error}") from error
-        raise AssertionError("the second attempt returns or raises")
+                async with asyncio.timeout(OPEN_S):
+                    return connection, await connection.create_process(line, encoding=None)
+            except BaseException as error:
+                self._leave(connection)
+                if not isinstance(error, asyncssh.ChannelOpenError | asyncssh.ConnectionLost | OSError | TimeoutError):
+                    raise
+                if new:
+                    raise self._no_session(connection, error) from error
+                useless = connection
 
-    async def _connected(self, *, fresh: bool) -> asyncssh.SSHClientConnection:
+    def _leave(self, connection: asyncssh.SSHClientConnection) -> None:
+        """A command has ended. A connection that was replaced is closed after its last one."""
+        self._used[connection] -= 1
+        if not self._used[connection]:
+            del self._used[connection]
+            if connection is not self._connection:
+                connection.close()
+
+    def _no_session(self, connection: asyncssh.SSHClientConnection, error: BaseException) -> ExecError:
+        words = str(error) or type(error).__name__
+        if isinstance(error, asyncssh.ChannelOpenError) and not connection.is_closed():
+            return Throttled(
+                f"{self._settings.address} lets {self._settings.user} in and opens no session ({words}):"
+                " see MaxSessions in its sshd_config."
+            )
+        return Unreachable(f"{self._target} does not open a session: {words}")
+
+    async def _connected(
+        self, *, instead_of: asyncssh.SSHClientConnection | None
+    ) -> tuple[asyncssh.SSHClientConnection, bool]:
+        """The connection for the next session, and whether it was made for it."""
         async with self._connecting:
-            if self._connection is None or (fresh and self._connection.is_closed()):
-                self._connection = await self._connect()
-            return self._connection
+            if self._connection is not None and self._connection is not instead_of:
+                return self._connection, False
+            self._connection = await self._connect()
+            return self._connection, True
 
     async def _connect(self) -> asyncssh.SSHClientConnection:
         settings = self._settings

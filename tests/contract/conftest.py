@@ -45,7 +45,7 @@ async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             case "ssh":
                 if not PROGRAM:
                     pytest.skip("there is no sshd (Debian: openssh-server)")
-                remote = SshExecutor("db-1", await stack.enter_async_context(sshd(tmp_path)))
+                remote = SshExecutor("db-1", (await stack.enter_async_context(sshd(tmp_path))).settings)
                 agent = Agent(target="db-1", name="db-1", platform=Platform.HOST, installation=Installation.HOST)
                 made = Harness(remote, agent, sys.executable)
             case "fake":

@@ -84,6 +84,27 @@ async def test_a_hundred_megabytes_are_cut_at_the_limit_and_the_process_is_ended
     assert not alive(marker)
 
 
+async def test_a_hundred_megabytes_pass_a_higher_limit_in_bounded_time_and_memory(harness: Harness) -> None:
+    code = f"import sys\nfor n in range(100): sys.stdout.write(str(n % 10) * {MEBI})"
+    limits = Limits(deadline_s=60, max_bytes=110 * MEBI)
+    before = peak_mebi(from_here=True)
+    done = await python(harness, code, limits=limits)
+
+    assert len(done.output.stdout) == 100 * MEBI
+    assert all(done.output.stdout[n * MEBI] == ord(str(n % 10)) for n in range(100))
+    assert done.duration_s < 30
+    # Once as it was received, once as it is handed out; what is on its way is bounded by the pipes.
+    assert peak_mebi() - before < 350
+
+
+def peak_mebi(*, from_here: bool = False) -> float:
+    """This process's peak of memory, in MiB."""
+    if from_here:
+        Path("/proc/self/clear_refs").write_text("5")
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+
+
 async def test_a_process_without_input_sees_an_empty_one(harness: Harness) -> None:
     assert (await python(harness, "import sys; print(len(sys.stdin.read()))")).output.stdout == b"0\n"
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import docker
 import pytest
 import yaml
 
@@ -26,11 +24,9 @@ from handlers.errors import (
     Unreachable,
     Vanished,
 )
-from handlers.executors.base import Limits, converse, run
-from handlers.executors.docker import DockerExecutor
+from handlers.executors.base import Limits, run
 from handlers.executors.kubernetes import KubernetesExecutor
-from handlers.executors.settings import DockerSettings, KubernetesSettings
-from tests import engine as engines
+from handlers.executors.settings import KubernetesSettings
 
 TOLD_AS: dict[str, type[ExecError]] = {
     "http_401": Denied,
@@ -107,21 +103,3 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) 
         with pytest.raises(TargetUnreachable, match="certificate"):
             await executor.agents()
         await executor.aclose()
-
-
-async def test_a_container_that_vanishes_while_a_command_runs_is_told(engine: docker.APIClient) -> None:
-    container = engines.start(engine, "vanishing")
-    staying = engines.start(engine, "staying")
-    executor = DockerExecutor("edge", DockerSettings(base_url=engine.csm_url))
-    agents = {agent.handle: agent for agent in await executor.agents()}
-    argv = ("python3", "-c", "import time; print('begun', flush=True); time.sleep(60)")
-    with pytest.raises((Vanished, ConnectionLost)):  # noqa: PT012 - whichever of these notices first
-        async with converse(executor, agents[container], argv, limits=Limits(deadline_s=20), stdin=False) as talk:
-            assert await talk.expect(re.compile(b"begun"))
-            await asyncio.to_thread(engine.remove_container, container, force=True)
-            await talk.finish()
-
-    done = await run(executor, agents[staying], ("python3", "-c", "print('here')"), limits=Limits(deadline_s=20))
-    assert done.output.stdout == b"here\n"
-    await executor.aclose()
-    engine.remove_container(staying, force=True)
