@@ -7,6 +7,8 @@ shown. Facts are tri-state: `None` means *not seen*, and `unseen` says why. Noth
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal
@@ -95,6 +97,13 @@ class Program(Seen):
     """Helper functions by the index of the calling instruction, where their names could be found out."""
     maps: tuple[int, ...] = ()
     unseen: tuple[str, ...] = ()
+
+    def code(self) -> bytes:
+        """Its instructions as bytes. Raises `ValueError` when they are no base64; empty when they are hidden."""
+        try:
+            return base64.b64decode(self.instructions or "", validate=True)
+        except binascii.Error:
+            raise ValueError("its instructions cannot be read") from None
 
 
 class ProgramArray(Seen):

@@ -1,0 +1,119 @@
+"""What is known at one point of a function: its registers, and what it has put on its stack."""
+
+from __future__ import annotations
+
+from handlers.tc.instructions import FRAME, REGISTERS
+from handlers.tc.values import (
+    U64,
+    MapPointer,
+    Number,
+    StackPointer,
+    Value,
+    anything,
+    as_number,
+    join,
+    sign_extended,
+    truncated,
+)
+
+_MEMORY = "a value from memory"
+_UNSET = anything("a register that was not set")
+_STACK_BYTES = 512
+
+
+class Frame:
+    """Mutable; `copy` before it goes two ways."""
+
+    __slots__ = ("escaped", "registers", "slots")
+
+    def __init__(self, arguments: dict[int, Value]) -> None:
+        self.registers: list[Value] = [arguments.get(number, _UNSET) for number in range(REGISTERS)]
+        self.registers[FRAME] = StackPointer(0)
+        self.slots: dict[int, tuple[int, Value]] = {}
+        """Size and value by offset, never overlapping."""
+        self.escaped = False
+        """Whether an address of the stack may be where it is no longer recognised."""
+
+    def copy(self) -> Frame:
+        """Another one that is equal."""
+        new = Frame.__new__(Frame)
+        new.registers, new.slots, new.escaped = list(self.registers), dict(self.slots), self.escaped
+        return new
+
+    def absorb(self, other: Frame, *, widen: bool) -> bool:
+        """Become what is true of both. Whether anything changed; with `widen`, what changes becomes unknown."""
+        changed = self.escaped < other.escaped
+        self.escaped |= other.escaped
+        for number, (old, new) in enumerate(zip(self.registers, other.registers, strict=True)):
+            if old is new or old == new:
+                continue
+            self.escaped |= _forgets_stack(old, new)
+            joined = join(old, new)
+            if joined != old:
+                changed = True
+                self.registers[number] = _widened(old, joined) if widen else joined
+        for offset, (size, value) in list(self.slots.items()):
+            theirs = other.slots.get(offset)
+            if theirs is None or theirs[0] != size:
+                self.escaped |= isinstance(value, StackPointer)
+                del self.slots[offset]
+                changed = True
+            elif theirs[1] != value:
+                self.escaped |= _forgets_stack(value, theirs[1])
+                joined = join(value, theirs[1])
+                if joined != value:
+                    changed = True
+                    self.slots[offset] = (size, _widened(value, joined) if widen else joined)
+        return changed
+
+    def forget_memory(self) -> None:
+        """Somebody may have written anywhere on the stack."""
+        self.slots.clear()
+
+    def store(self, address: Value, offset: int, size: int, value: Value) -> None:
+        """Write to memory."""
+        if not isinstance(address, StackPointer):
+            self.escaped |= isinstance(value, StackPointer)
+            if self.escaped:
+                self.forget_memory()
+            return
+        place = None if address.offset is None else address.offset + offset
+        if place is None or not -_STACK_BYTES <= place <= -size:
+            self.escaped |= isinstance(value, StackPointer)
+            self.forget_memory()
+            return
+        self._clear(place, size)
+        if size < 8:
+            self.escaped |= isinstance(value, StackPointer)
+            value = truncated(as_number(value), size)
+        self.slots[place] = (size, value)
+
+    def load(self, address: Value, offset: int, size: int, *, signed: bool = False) -> Value:
+        """Read from memory."""
+        if isinstance(address, StackPointer) and address.offset is not None:
+            kept = self.slots.get(address.offset + offset)
+            if kept is not None and kept[0] == size:
+                value = kept[1]
+                return sign_extended(as_number(value), size) if signed and size < 8 else value
+        if signed and size < 8:
+            return Number(rest=(0, U64), why=_MEMORY)
+        return anything(_MEMORY, size)
+
+    def _clear(self, place: int, size: int) -> None:
+        for start in range(place - 7, place + size):
+            found = self.slots.get(start)
+            if found is not None and start + found[0] > place:
+                del self.slots[start]
+
+
+def _forgets_stack(old: Value, new: Value) -> bool:
+    """Whether joining these loses sight of an address of the stack."""
+    return isinstance(old, StackPointer) != isinstance(new, StackPointer)
+
+
+def _widened(old: Value, joined: Value) -> Value:
+    """A value that keeps changing in a loop: its constants are kept, the rest is given up."""
+    if isinstance(joined, MapPointer | StackPointer):
+        return joined
+    kept = old.constants if isinstance(old, Number) else frozenset[int]()
+    return Number(kept | joined.constants if len(kept | joined.constants) <= 8 else kept, (0, U64), joined.why)
