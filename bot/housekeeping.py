@@ -10,6 +10,7 @@ import structlog
 from dbos import DBOSClient
 
 from bot.settings import Retention
+from bot.storage.audit import Entry, head
 from bot.storage.retention import Keep, Pruned, prune
 from bot.storage.store import Store
 
@@ -30,6 +31,9 @@ async def keep_house(store: Store, keep: Keep, *, every_s: float = EVERY_S) -> N
             pruned = await tidy(store, keep)
             if pruned != Pruned():
                 log.info("storage.pruned", runs=pruned.runs, evidence=pruned.evidence)
+            number, newest = await store.read(head)
+            # Kept elsewhere than the database: `csm audit verify --head` shows with it that no end was cut off.
+            log.info("audit.head", head=f"{number}:{newest}")
         except Exception:
             log.exception("storage.not_pruned")
         await asyncio.sleep(every_s)
@@ -37,7 +41,10 @@ async def keep_house(store: Store, keep: Keep, *, every_s: float = EVERY_S) -> N
 
 async def tidy(store: Store, keep: Keep) -> Pruned:
     """Prune once, the durable engine's records included."""
-    return await prune(store, keep, time.time(), forget=lambda runs: asyncio.to_thread(_forget, store.engine, runs))
+    pruned = await prune(store, keep, time.time(), forget=lambda runs: asyncio.to_thread(_forget, store.engine, runs))
+    if pruned != Pruned():
+        await store.note(Entry("storage.pruned", "csm", detail=f"{pruned.runs} runs, evidence of {pruned.evidence}"))
+    return pruned
 
 
 def _forget(engine: sa.Engine, runs: list[str]) -> None:

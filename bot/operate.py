@@ -1,54 +1,134 @@
-"""The commands of those who operate the bot: `csm prune`."""
+"""The commands of those who operate the bot: `csm prune`, `csm audit`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handlers.errors import ConfigurationError, UsageError
+
 if TYPE_CHECKING:
     from bot.settings import Settings
+    from bot.storage.audit import Chain
     from bot.storage.store import Store
 
-    Operation = Callable[[argparse.Namespace, Settings, Store], Awaitable[int]]
+Parsers = argparse._SubParsersAction  # noqa: SLF001 - argparse gives it no other name
+Operation = Callable[[argparse.Namespace], Awaitable[int]]
 
 
-def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parsers(commands: Parsers[argparse.ArgumentParser]) -> None:
     """Add these commands to the program's."""
-    prune = commands.add_parser("prune", help="forget what is older than `retention` says")
-    prune.add_argument("--config", type=Path, default=argparse.SUPPRESS)
+    prune = _command(commands, "prune", "forget what is older than `retention` says", _prune)
     prune.add_argument("--dry-run", action="store_true", help="only say how much that would be")
-    prune.set_defaults(operation=_prune)
+    audit = commands.add_parser("audit", help="who did what: check it, or take it elsewhere")
+    ways = audit.add_subparsers(dest="way", required=True)
+    verify = _command(ways, "verify", "check that nothing was changed, removed or slipped in", _audit_verify)
+    verify.add_argument("--head", metavar="NUMBER:HASH", help="an entry that must be there, as the bot's log tells it")
+    verify.add_argument("--file", type=Path, help="check an export instead of the database")
+    export = _command(ways, "export", "print it as JSON lines", _audit_export)
+    export.add_argument("--after", metavar="NUMBER", type=int, default=0, help="only the entries after this one")
 
 
 def operate(options: argparse.Namespace) -> int:
     """Carry out one of them; returns the exit status."""
-    return asyncio.run(_with_store(options, options.operation))
-
-
-async def _with_store(options: argparse.Namespace, operation: Operation) -> int:
     from bot.logs import configure
+
+    configure(level="ERROR")
+    operation: Operation = options.operation
+    return asyncio.run(_awaited(operation(options)))
+
+
+async def _awaited(operation: Awaitable[int]) -> int:
+    return await operation
+
+
+def _command(
+    commands: Parsers[argparse.ArgumentParser], name: str, words: str, operation: Operation
+) -> argparse.ArgumentParser:
+    made = commands.add_parser(name, help=words, description=words)
+    made.add_argument("--config", type=Path, default=argparse.SUPPRESS)
+    made.set_defaults(operation=operation)
+    return made
+
+
+@contextlib.asynccontextmanager
+async def _opened(options: argparse.Namespace) -> AsyncIterator[tuple[Settings, Store]]:
     from bot.settings import load
     from bot.storage.store import Store
 
-    configure(level="ERROR")
     settings = load(options.config)
     store = await Store.open(settings.database_url)
     try:
-        return await operation(options, settings, store)
+        yield settings, store
     finally:
         await store.aclose()
 
 
-async def _prune(options: argparse.Namespace, settings: Settings, store: Store) -> int:
+async def _prune(options: argparse.Namespace) -> int:
     from bot.housekeeping import kept, tidy
     from bot.storage.retention import prunable
 
-    keep = kept(settings.retention)
-    pruned = await (prunable(store, keep, time.time()) if options.dry_run else tidy(store, keep))
+    async with _opened(options) as (settings, store):
+        keep = kept(settings.retention)
+        pruned = await (prunable(store, keep, time.time()) if options.dry_run else tidy(store, keep))
     verb = "Would forget" if options.dry_run else "Forgot"
     print(f"{verb} {pruned.runs} runs, and the evidence of {pruned.evidence} results and reports.")
     return 0
+
+
+async def _audit_verify(options: argparse.Namespace) -> int:
+    from bot.storage.audit import Broken, Chain
+
+    chain = Chain(_head(options.head) if options.head else None)
+    try:
+        await (asyncio.to_thread(_check_file, chain, options.file) if options.file else _check_database(chain, options))
+        chain.finish()
+    except Broken as error:
+        print(f"The audit does not hold. {error}")
+        return 1
+    print(f"The audit holds: {chain.seq} entries, the newest is {chain.seq}:{chain.hash}")
+    return 0
+
+
+def _check_file(chain: Chain, file: Path) -> None:
+    from bot.storage.audit import imported
+
+    try:
+        with file.open(encoding="utf-8") as lines:
+            chain.check(imported(lines))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError([f"it cannot be read: {error}"], source=str(file)) from error
+
+
+async def _check_database(chain: Chain, options: argparse.Namespace) -> None:
+    from bot.storage.audit import pages
+
+    async with _opened(options) as (_settings, store):
+        async for links in pages(store.read):
+            chain.check(links)
+
+
+async def _audit_export(options: argparse.Namespace) -> int:
+    from bot.storage.audit import exported, pages
+
+    async with _opened(options) as (_settings, store):
+        async for links in pages(store.read, after=options.after):
+            for line in exported(links):
+                print(line)
+    return 0
+
+
+def _head(text: str) -> tuple[int, str]:
+    match = re.fullmatch(r"(\d+):([0-9a-f]{64})", text)
+    if not match:
+        raise UsageError(
+            "--head is a number, a colon and a hash, as `csm audit verify` prints it.",
+            example="audit verify --head 12:9f86…",
+        )
+    return int(match[1]), match[2]

@@ -117,9 +117,9 @@ class Runs:
             self._to_start.put_nowait(request.id)
         return accepted
 
-    async def cancel(self, run: str, by: str) -> bool:
+    async def cancel(self, run: str, by: str, where: str) -> bool:
         """Ask a run to stop; what was found so far is kept. False when there is nothing to stop."""
-        asked = await self._store.cancel(run, by)
+        asked = await self._store.cancel(run, by, where)
         if asked and (examination := self._examinations.get(run)):
             examination.cancel()
         return asked

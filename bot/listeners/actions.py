@@ -15,6 +15,7 @@ from bot.messenger import Undeliverable
 from bot.render import ephemeral, slack
 from bot.render.ephemeral import Payload
 from bot.render.post import Post
+from bot.storage.audit import Entry
 from handlers.errors import UsageError
 
 SHARE_PATIENCE_S = 2.0
@@ -46,9 +47,8 @@ def register(app: AsyncApp, desk: Desk) -> None:
         if record is None or record.report is None:
             _tell(desk, body, ephemeral.notice("This run has no report to share."))
         elif record.request.target not in await desk.visible_targets(user, channel):
-            _tell(
-                desk, body, ephemeral.refusal(f"You may not see {record.request.target}, so you cannot share its runs.")
-            )
+            why = f"You may not see {record.request.target}, so you cannot share its runs."
+            _tell(desk, body, await desk.refuse(user, channel, "share", why, run=action["value"]))
         else:
             modal = ephemeral.share_modal(action["value"], f"{action['value']} {channel}")
             await client.views_open(trigger_id=body["trigger_id"], view=modal)
@@ -68,7 +68,9 @@ async def _again(desk: Desk, body: dict[str, Any], run: str) -> Payload | None:
     request = record.request
     decision = await desk.decide(user, request.command, request.target, channel)
     if not decision.allowed:
-        return ephemeral.refusal(decision.reason)
+        return await desk.refuse(
+            user, channel, f"again {request.command}", decision.reason, target=request.target, run=run
+        )
     _, accepted = await desk.accept(
         command=request.command,
         target=request.target,
@@ -91,7 +93,9 @@ async def _share(desk: Desk, user: str, view: dict[str, Any]) -> str:
     if record is None or record.report is None:
         return "This run has no report any more."
     if record.request.target not in await desk.visible_targets(user, asked_in):
-        return f"You may not see {record.request.target}."
+        why = f"You may not see {record.request.target}."
+        await desk.refuse(user, chosen, "share", why, run=run)
+        return why
     post = slack.share(record.report, record.permalink, user)
     once = Post(f"share:{run_id(view['id'])}", post.text, post.blocks)
     try:
@@ -100,6 +104,9 @@ async def _share(desk: Desk, user: str, view: dict[str, Any]) -> str:
         return f"Slack does not let csm post there ({error.error}). Invite it to that channel first."
     except TimeoutError:
         return "Slack did not answer in time. Try again."
+    desk.remember(
+        Entry("run.shared", user, chosen, run=run, command=record.request.command, target=record.request.target)
+    )
     return ""
 
 

@@ -14,8 +14,12 @@ from bot import grammar
 from bot.listeners.desk import RUN_COMMANDS, Desk
 from bot.render import ephemeral
 from bot.render.ephemeral import Payload
+from bot.storage.audit import Entry
 from bot.storage.store import RunRecord
 from handlers.errors import CsmError, UsageError
+
+MAKING_RUNS = (grammar.Selftest, grammar.Flare, grammar.Tc, grammar.Cancel)
+"""What the audit tells of by its own events."""
 
 AVAILABLE = (*RUN_COMMANDS, "targets", "runs", "show", "cancel", "help")
 
@@ -39,16 +43,19 @@ async def answer_to(desk: Desk, body: Mapping[str, Any]) -> Payload | None:
 
     `None` when the answer is the run's own message.
     """
-    user, channel = str(body["user_id"]), str(body["channel_id"])
+    user, channel, line = str(body["user_id"]), str(body["channel_id"]), str(body.get("text") or "")
     try:
-        command = grammar.parse(
-            body.get("text") or "", known_targets=await desk.visible_targets(user, channel) or desk.targets
-        )
-        return await _do(desk, command, body, user, channel)
+        command = grammar.parse(line, known_targets=await desk.visible_targets(user, channel) or desk.targets)
+        answer = await _do(desk, command, body, user, channel)
     except UsageError as error:
+        desk.remember(Entry("command.faulty", user, channel, command=line, outcome="nothing", detail=str(error)))
         return ephemeral.usage_error(error)
     except CsmError as error:
+        desk.remember(Entry("command.failed", user, channel, command=line, outcome="nothing", detail=str(error)))
         return ephemeral.notice(str(error))
+    if not isinstance(command, MAKING_RUNS):
+        desk.remember(Entry("command.answered", user, channel, command=str(command)))
+    return answer
 
 
 async def _do(desk: Desk, command: grammar.Command, body: Mapping[str, Any], user: str, channel: str) -> Payload | None:
@@ -76,7 +83,7 @@ async def _run(desk: Desk, body: Mapping[str, Any], *, command: str, target: str
     user, channel = str(body["user_id"]), str(body["channel_id"])
     decision = await desk.decide(user, command, target, channel)
     if not decision.allowed:
-        return ephemeral.refusal(decision.reason)
+        return await desk.refuse(user, channel, command, decision.reason, target=target)
     _, accepted = await desk.accept(
         command=command,
         target=target,
@@ -133,8 +140,8 @@ async def cancel(desk: Desk, run: str, user: str, channel: str) -> Payload:
     request = record.request
     decision = desk.policy.may_cancel(person, request.requested_by, request.command, request.target, channel)
     if not decision.allowed:
-        return ephemeral.refusal(decision.reason)
-    if await desk.runs.cancel(run, user):
+        return await desk.refuse(user, channel, "cancel", decision.reason, target=request.target, run=run)
+    if await desk.runs.cancel(run, user, channel):
         return ephemeral.notice(f"{run} is being cancelled; what was found so far is kept.")
     why = "has ended already" if record.state == "done" else "is being cancelled already"
     return ephemeral.notice(f"{run} {why}.")

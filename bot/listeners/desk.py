@@ -13,7 +13,10 @@ from bot.directory import SlackDirectory
 from bot.errands import Errands
 from bot.messenger import Messenger
 from bot.policy import Decision, Policy
+from bot.render import ephemeral
+from bot.render.ephemeral import Payload
 from bot.runs import Runs
+from bot.storage.audit import Entry
 from bot.storage.store import Accepted, RunRequest, Store
 
 RUN_COMMANDS = ("selftest",)
@@ -42,6 +45,17 @@ class Desk:
     async def visible_targets(self, user: str, channel: str) -> Collection[str]:
         """The targets that a person may do anything with here."""
         return self.policy.visible_targets(await self.directory.person(user), channel, list(self.targets))
+
+    async def refuse(self, user: str, channel: str, what: str, why: str, *, target: str = "", run: str = "") -> Payload:
+        """Refuse, on the record: the refusal is in the audit before its author reads it."""
+        await self.store.note(
+            Entry("command.refused", user, channel, run=run, command=what, target=target, outcome="refused", detail=why)
+        )
+        return ephemeral.refusal(why)
+
+    def remember(self, entry: Entry) -> None:
+        """Put something harmless into the audit, which nobody waits for."""
+        self.errands.run(self.store.note(entry), name=f"audit {entry.event}")
 
     async def accept(
         self, *, command: str, target: str, agent: str, user: str, channel: str, trigger_id: str, response_url: str

@@ -16,7 +16,10 @@ import sqlalchemy as sa
 from bot.storage.schema import schema_version
 from handlers.errors import ConfigurationError
 
-STEPS = ("0001_runs",)
+STEPS = (
+    "0001_runs",
+    "0002_audit",
+)
 """In order, without gaps: the n-th leads to schema n. Append; never change or remove one that was released."""
 
 VERSION = len(STEPS)

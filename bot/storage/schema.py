@@ -54,3 +54,12 @@ posts = sa.Table(
     sa.Column("ts", sa.String(32), nullable=False, default=""),  # empty: it is not known whether it was sent
     sa.Column("extra", sa.Text, nullable=False, default=""),
 )
+
+audit = sa.Table(
+    "csm_audit",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("entry", sa.Text, nullable=False),  # canonical JSON of audit.Entry, with `seq` and `at`
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+"""Append-only: triggers refuse to change or remove a row."""

@@ -13,12 +13,14 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from bot.storage import audit
+from bot.storage.audit import Entry, note
 from bot.storage.migrate import migrate
 from bot.storage.schema import posts, results, runs
 from handlers.errors import ConfigurationError
@@ -144,8 +146,12 @@ class Store:
             if join_since is not None and (
                 row := connection.execute(joinable.order_by(runs.c.accepted_at.desc())).first()
             ):
+                note(connection, _entry("command.joined", request, run=row.id))
                 return Accepted(fresh=False, joined=_record(row))
-            return Accepted(fresh=bool(connection.execute(insert).rowcount))
+            fresh = bool(connection.execute(insert).rowcount)
+            if fresh:
+                note(connection, _entry("command.accepted", request))
+            return Accepted(fresh=fresh)
 
         return await self._gather(transaction)
 
@@ -168,12 +174,17 @@ class Store:
             lambda connection: connection.execute(sa.update(runs).where(runs.c.id == run).values(**values))
         )
 
-    async def cancel(self, run: str, by: str) -> bool:
+    async def cancel(self, run: str, by: str, where: str = "terminal") -> bool:
         """Ask for a run's end. False when it has ended or somebody asked before."""
         statement = sa.update(runs).where(runs.c.id == run, runs.c.state != "done", runs.c.cancelled_by == "")
-        return bool(
-            await self._gather(lambda connection: connection.execute(statement.values(cancelled_by=by)).rowcount)
-        )
+
+        def transaction(connection: sa.Connection) -> bool:
+            asked = bool(connection.execute(statement.values(cancelled_by=by)).rowcount)
+            if asked:
+                note(connection, Entry("run.cancelled", by, where, run=run))
+            return asked
+
+        return await self._gather(transaction)
 
     async def cancelled_by(self, run: str) -> str:
         """Who asked for the run's end, or nothing."""
@@ -182,7 +193,23 @@ class Store:
 
     async def finish(self, run: str, report: Report, at: float) -> None:
         """Keep the report. The run's thread may still be on its way."""
-        await self.update_run(run, report=report.to_json(indent=None), verdict=str(report.verdict), finished_at=at)
+        kept = report.to_json(indent=None)
+        statement = sa.update(runs).where(runs.c.id == run)
+        counts = ", ".join(f"{number} {verdict}" for verdict, number in report.counts.items())
+        entry = Entry(
+            "run.ended", "csm", run=run, command=report.command, target=report.target, outcome=str(report.verdict),
+            detail=report.reason or counts,
+        )  # fmt: skip
+
+        def transaction(connection: sa.Connection) -> None:
+            connection.execute(statement.values(report=kept, verdict=str(report.verdict), finished_at=at))
+            note(connection, entry)
+
+        await self._gather(transaction)
+
+    async def note(self, entry: Entry) -> None:
+        """Append to the audit what no other write speaks of: a refusal, a line that made no run."""
+        await self._gather(lambda connection: note(connection, entry))
 
     # -- inventory and results ------------------------------------------------------------------------------
 
@@ -209,7 +236,12 @@ class Store:
         }
         statement = self._insert(results).values(**values)
         statement = statement.on_conflict_do_update(index_elements=["run", "agent"], set_={"asked_at": at})
-        await self._gather(lambda connection: connection.execute(statement))
+
+        def transaction(connection: sa.Connection) -> None:
+            connection.execute(statement)
+            note(connection, _entry("agent.asked", request, agent=agent))
+
+        await self._gather(transaction)
 
     async def keep_result(self, request: RunRequest, result: AgentResult, at: float) -> None:
         """Keep what an Agent answered. Once this returns, the Agent is not asked again for this run."""
@@ -218,7 +250,12 @@ class Store:
             run=request.id, agent=result.agent, target=request.target, command=request.command, asked_at=at, result=kept
         )
         statement = statement.on_conflict_do_update(index_elements=["run", "agent"], set_={"result": kept})
-        await self._gather(lambda connection: connection.execute(statement))
+
+        def transaction(connection: sa.Connection) -> None:
+            connection.execute(statement)
+            note(connection, _answered(request, result))
+
+        await self._gather(transaction)
 
     async def results(self, run: str) -> Mapping[str, AgentResult]:
         """The run's results so far, by Agent."""
@@ -289,11 +326,17 @@ class Store:
         return await asyncio.get_running_loop().run_in_executor(self._readers, transaction)
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """Do `work` in a transaction of its own; after whatever is being written now."""
+        """Do `work` in a transaction of its own, with what it notes for the audit; after whatever is being written now."""
 
         def transaction() -> T:
             with self.engine.begin() as connection:
-                return work(connection)
+                if connection.dialect.name == "sqlite":
+                    # Python begins a transaction at its first change only; what was read before may be old by then.
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                audit.begin(connection)
+                done = work(connection)
+                audit.flush(connection)
+                return done
 
         return await asyncio.get_running_loop().run_in_executor(self._writer, transaction)
 
@@ -324,6 +367,28 @@ class Store:
         for future, outcome in zip(waiting, outcomes, strict=True):
             if not future.done():
                 future.set_result(outcome)
+
+
+def _entry(event: str, request: RunRequest, *, run: str = "", agent: str = "") -> Entry:
+    return Entry(
+        event,
+        request.requested_by,
+        request.channel or request.source,
+        run=run or request.id,
+        command=request.command,
+        target=request.target,
+        agent=agent or request.agent,
+    )
+
+
+def _answered(request: RunRequest, result: AgentResult) -> Entry:
+    """What was run on an Agent, and what came of it; nothing was, when an answer of a moment ago was used again."""
+    entry = replace(_entry("agent.answered", request, agent=result.agent), outcome=str(result.verdict))
+    if result.reused_from:
+        return replace(entry, event="agent.reused", detail=f"the answer given to {result.reused_from}")
+    return replace(
+        entry, argv=[i.argv for i in result.invocations] or list(filter(None, [result.argv])), detail=result.reason
+    )
 
 
 def make_engine(database_url: str) -> sa.Engine:

@@ -52,10 +52,12 @@ def shape(engine: sa.Engine, tables: list[str]) -> dict[str, object]:
 
 def write(engine: sa.Engine, schema: int) -> None:
     """Make the database one that a csm of an earlier schema has used."""
+    text = _written(schema, engine.dialect.name)
     with engine.begin() as connection:
-        cursor = connection.connection.cursor()
-        for statement in filter(None, map(str.strip, _written(schema, engine.dialect.name).split(";\n"))):
-            cursor.execute(statement)
+        if engine.dialect.name == "sqlite":
+            connection.connection.driver_connection.executescript(text)
+        else:
+            connection.connection.cursor().execute(text)
 
 
 def _written(schema: int, dialect: str) -> str:
