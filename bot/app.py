@@ -63,6 +63,8 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         errands = Errands()
         stack.push_async_callback(errands.aclose)
         policy = Policy(settings.rules)
+        for glob in policy.pointless(settings.targets):
+            log.warning("policy.matches_no_target", on=glob, targets=sorted(settings.targets))
         directory = SlackDirectory(client, team_id=identity.team_id, groups=policy.groups_named)
         runs = Runs(
             store=store,

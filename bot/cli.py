@@ -101,6 +101,7 @@ def _serve(options: argparse.Namespace) -> int:
     configure()
     loaded = settings.load(options.config)
     secrets = settings.Secrets.load(loaded.slack.transport)
+    secrets.take()
     asyncio.run(app.serve(loaded, secrets))
     return 0
 

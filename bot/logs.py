@@ -40,6 +40,9 @@ def configure(level: str = "INFO") -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # The durable engine brings a handler with a format of its own, unless its logger has one already.
+    engine = logging.getLogger("dbos")
+    engine.handlers, engine.propagate = [handler], False
     # At DEBUG these print tokens and payloads.
     for chatty in ("slack_bolt", "slack_sdk", "asyncssh", "kubernetes", "docker", "urllib3", "dbos"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import aiohttp
 import structlog
@@ -53,6 +54,8 @@ class Messenger:
         self._store = store
         self._patience_s = patience_s
         self._paused_until: dict[str, float] = {}
+        self._sending: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        """Posts on their way. Without it, one that is asked for twice at once would not be found yet, and sent again."""
         self.calls = 0
         """Calls made so far, retries included."""
 
@@ -60,8 +63,12 @@ class Messenger:
         """
         Send a post of a run, unless it was sent before; returns where it is.
 
-        Raises `Undeliverable`. Safe to repeat after a crash at any moment.
+        Raises `Undeliverable`. Safe to repeat after a crash at any moment, and to ask for twice at once.
         """
+        async with self._sending.setdefault((run, post.key), asyncio.Lock()):
+            return await self._post_once(run, post, channel=channel, thread_ts=thread_ts)
+
+    async def _post_once(self, run: str, post: Post, *, channel: str, thread_ts: str | None) -> Sent:
         known = await self._store.intend(run, post.key, channel, time.time())
         if known and known.ts:
             return known

@@ -7,7 +7,7 @@ Pure: a person, with the groups that Slack says they are in, goes in; a decision
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from handlers.model import Frozen
@@ -82,6 +82,11 @@ class Policy:
     def groups_named(self) -> frozenset[str]:
         """Every group that a rule names; no other is ever looked up."""
         return frozenset(who for rule in self._rules for who in rule.who if who.startswith(("@", "S")))
+
+    def pointless(self, targets: Collection[str]) -> Sequence[str]:
+        """Names and globs of the rules that match no target; most likely they are mistyped."""
+        globs = _unique(glob for rule in self._rules for glob in rule.on)
+        return [glob for glob in globs if not fnmatch.filter(targets, glob)]
 
     def decide(self, person: Person, command: str, target: str, channel: str) -> Decision:
         """Whether the person may run the command on the target in this channel."""

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,7 @@ class Runs:
         self._examinations: dict[str, Examination] = {}
         self._to_start: asyncio.Queue[str] = asyncio.Queue()
         self._starter: asyncio.Task[None] | None = None
+        self._carrying: set[asyncio.Task[Any]] = set()
 
     async def launch(self, database_url: str, *, executor_id: str = "local") -> None:
         """Start the engine, and go on with the runs that a former process left behind."""
@@ -89,22 +91,36 @@ class Runs:
 
         # The engine marks the function that it registers, which a bound method does not allow.
         async def carry_out(run: str) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._carrying.add(task)
+            task.add_done_callback(self._carrying.discard)
             await self._carry_out(run)
 
         self._workflow = DBOS.workflow(name="csm.run")(carry_out)
         DBOS.launch()
-        # Those that the engine never heard of: accepted, and killed before they were started. Starting a
-        # run that the engine does know changes nothing.
-        for request in await self._store.unfinished():
-            self._to_start.put_nowait(request.id)
+        # Those that the engine never heard of: accepted, and killed before they were started.
+        left = [request.id for request in await self._store.unfinished()]
+        known = {found.workflow_id for found in await DBOS.list_workflows_async(workflow_ids=left)} if left else set()
+        for run in left:
+            if run not in known:
+                self._to_start.put_nowait(run)
         self._starter = asyncio.create_task(self._start_runs(), name="start runs")
 
     async def aclose(self) -> None:
         """Stop. Runs that have not ended go on when the next process is launched."""
-        if self._starter is not None:
-            self._starter.cancel()
-            await asyncio.wait({self._starter})
-        await asyncio.to_thread(DBOS.destroy)
+        tasks = {*self._carrying, *([self._starter] if self._starter else [])}
+        # To the engine a task that is cancelled is one whose process died: nothing of it is recorded. It warns of each.
+        logging.getLogger("dbos").setLevel(logging.ERROR)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as own:
+            await loop.run_in_executor(own, DBOS.destroy)
+        # The engine made its pool the loop's own, and has shut it down.
+        loop.set_default_executor(ThreadPoolExecutor())
 
     async def accept(self, request: RunRequest) -> Accepted:
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -194,6 +195,12 @@ class Secrets(BaseSettings):
         if faults:
             raise ConfigurationError(faults, source="environment")
         return secrets
+
+    def take(self) -> None:
+        """Take them out of the environment, which the commands that csm runs on this host would inherit."""
+        for field in type(self).model_fields.values():
+            if field.annotation is SecretStr:
+                os.environ.pop(str(field.validation_alias), None)
 
     def _faults(self, transport: str) -> Iterator[str]:
         wanted = [("SLACK_BOT_TOKEN", self.bot_token, "xoxb-", "the app's page OAuth & Permissions")]

@@ -68,20 +68,23 @@ class Bot:
         """SIGKILL: it gets no chance to do anything."""
         await self._end(signal.SIGKILL)
 
-    async def stop(self) -> None:
-        """SIGTERM, and SIGKILL when it takes too long."""
-        await self._end(signal.SIGTERM)
+    async def stop(self) -> int:
+        """SIGTERM, and SIGKILL when it takes too long. Returns its exit status."""
+        return await self._end(signal.SIGTERM)
 
-    async def _end(self, number: signal.Signals) -> None:
+    async def _end(self, number: signal.Signals) -> int:
         process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
+        if process is None:
+            return 0
+        if process.returncode is not None:
+            return process.returncode
         process.send_signal(number)
         try:
             await asyncio.wait_for(process.wait(), 10)
         except TimeoutError:
             process.kill()
             await process.wait()
+        return await process.wait()
 
 
 class World:

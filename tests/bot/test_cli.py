@@ -86,6 +86,21 @@ async def test_an_unreachable_cluster_is_unknown(cluster: KubernetesApi, tmp_pat
     assert report["remedy"]
 
 
+async def test_a_cluster_that_is_not_there_is_unknown_and_says_what_to_check(tmp_path: Path) -> None:
+    async with KubernetesApi(fleet(1)) as api:
+        kubeconfig = api.write_kubeconfig(tmp_path / "kubeconfig")
+    targets = {"cluster-a": {"kubernetes": {"kubeconfig": str(kubeconfig)}}}
+    (tmp_path / "csm.yaml").write_text(
+        yaml.safe_dump({"database_url": f"sqlite:///{tmp_path / 'csm.db'}", "targets": targets})
+    )
+    status, out, _ = await csm(tmp_path, "selftest", "cluster-a", "--format", "json")
+
+    report = json.loads(out)
+    assert (status, report["verdict"], report["agents"]) == (3, "unknown", [])
+    assert "cluster-a cannot be reached" in report["reason"]
+    assert "its address" in report["remedy"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -79,3 +79,10 @@ def test_a_run_is_cancelled_by_its_requester_or_by_who_may_run_it() -> None:
     assert policy.may_cancel(NOBODY, "U4", "selftest", "cluster-a", "C1").allowed
     assert policy.may_cancel(SRE, "U4", "selftest", "cluster-a", "C1").allowed
     assert not policy.may_cancel(Person("U9"), "U4", "selftest", "cluster-a", "C1").allowed
+
+
+def test_rules_that_name_no_target_are_found() -> None:
+    rules = [*RULES, Rule(who=("@sre",), may=("*",), on=("clutser-*", "edge"), in_=("*",))]
+
+    assert Policy(rules).pointless(["cluster-a", "edge"]) == ["clutser-*"]
+    assert Policy(rules).pointless(["edge"]) == ["cluster-*", "clutser-*"]

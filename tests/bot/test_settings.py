@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -93,6 +94,15 @@ def test_secrets_are_read_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert secrets.bot_token.get_secret_value() == BOT
     assert BOT not in repr(secrets)
+
+
+def test_secrets_that_were_taken_are_not_passed_on_to_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLACK_BOT_TOKEN", BOT)
+    monkeypatch.setenv("SLACK_APP_TOKEN", APP)
+    monkeypatch.setenv("SLACK_SIGNING_SECRET", "s")
+    Secrets.load("socket").take()
+
+    assert not {name for name in os.environ if name.startswith("SLACK_")}
 
 
 def test_missing_and_mixed_up_tokens_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:

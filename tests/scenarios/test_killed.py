@@ -144,6 +144,25 @@ async def test_two_runs_at_once_both_go_on_after_a_kill() -> None:
         assert len(ana.messages()) == 2
 
 
+@pytest.mark.timeout(120)
+async def test_a_bot_told_to_stop_leaves_its_runs_to_the_next_one_and_its_agents_idle() -> None:
+    async with world(pods(), settings=SETTINGS) as made:
+        ana = Driver(made.slack)
+        made.cluster.pods["datadog-0"].behaviour.delay_s = 2
+        await ana.type("/csm selftest cluster-a")
+        await ana.until(lambda: len(ana.messages()) == 1 and len(made.cluster.commands) >= 3)
+        status = await made.bot.stop()
+
+        assert status == 0
+        assert not made.cluster.still_running
+        assert "Traceback" not in made.bot.log.read_text()
+        await made.bot.start()
+        assert is_final(await ana.finished())
+        assert len(ana.messages()) == 1
+        log = [json.loads(line) for line in made.bot.log.read_text().splitlines()]
+        assert {line["event"] for line in log if line["level"] != "info"} == set()
+
+
 async def _struck(killer: Killer, made: World) -> None:
     """Wait for the kill; the bot's own log says why when it does not come."""
     try:

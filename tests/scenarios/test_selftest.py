@@ -84,6 +84,32 @@ async def test_a_second_request_joins_the_run_that_is_on_and_says_so(sandbox: Wo
     assert len([m for m in ana.messages() if is_run(m)]) == 1
 
 
+async def test_a_command_typed_twice_in_one_breath_is_one_run_and_one_joins_it(sandbox: World, ana: Driver) -> None:
+    await asyncio.gather(ana.type("/csm selftest cluster-a"), ana.type("/csm selftest cluster-a"))
+    root = await ana.finished()
+
+    assert [m["ts"] for m in ana.messages() if is_run(m)] == [root["ts"]]
+    (joined,) = [m for m in ana.messages() if m.get("is_ephemeral")]
+    assert "joined" in joined["text"]
+    asked = [pod for pod, argv in sandbox.cluster.commands if argv[-1] == "self-test"]
+    assert len(asked) == len(set(asked)) == 12
+
+
+async def test_clicks_that_are_delivered_twice_do_once_what_they_do(sandbox: World, ana: Driver) -> None:
+    await ana.type("/csm selftest cluster-a/node-5")
+    root = await ana.finished()
+    await asyncio.sleep(2.1)  # the configured minute, here two seconds of the bot's own clock
+    sandbox.slack.people.copies = 2
+    await ana.click(root, "run.again")
+    await ana.finished(number=1)
+    await ana.click(root, "run.share")
+    values = {"channel": {"channel": {"type": "conversations_select", "selected_conversation": "C0GENERAL"}}}
+    assert not await ana.submit(values)
+
+    assert len([m for m in ana.messages() if is_run(m)]) == 2
+    assert len(ana.messages("#general")) == 1
+
+
 async def test_a_command_delivered_twice_is_one_run(sandbox: World, ana: Driver) -> None:
     sandbox.slack.people.copies = 2
     await ana.type("/csm selftest cluster-a")

@@ -87,7 +87,7 @@ class People:
             "is_enterprise_install": False, "enterprise": None,
         }  # fmt: skip
         try:
-            answer = await self.socket_mode.deliver("interactive", payload, answers=True)
+            answer = await self.socket_mode.deliver("interactive", payload, answers=True, copies=self.copies)
         except TimeoutError:
             return {next(iter(values), ""): "We had some trouble connecting. Try again?"}
         if answer.get("response_action") == "errors":
