@@ -98,6 +98,8 @@ class KubernetesApi:
         self.pods = {pod.name: pod for pod in pods}
         self.list_fault = 0
         """An HTTP status with which listing is answered; 0 for none."""
+        self.exec_fault = 0
+        """The same for commands, in every pod."""
         self.token = secrets.token_urlsafe(24)
         self.rights = {"list pods", "create pods/exec"}
         """What the account may do in every namespace, as a role's rules would say it."""
@@ -216,6 +218,8 @@ class KubernetesApi:
                 int(pod.fault.removeprefix("http_")),
                 f'pods "{pod.name}" is forbidden: User "csm" cannot create resource "pods/exec"',
             )
+        if self.exec_fault:
+            return _http_fault(self.exec_fault, "the API answers so to every command")
         if pod.fault == "never":
             await asyncio.Event().wait()
         container = request.query.get("container") or pod.containers[0]

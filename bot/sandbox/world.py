@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -19,6 +20,9 @@ from typing import Any
 
 import yaml
 
+from bot.listeners.commands import AVAILABLE
+from bot.sandbox.completion import Vocabulary, completions
+from bot.sandbox.faults import api_fault, bot_faults, fleet_faults, slack_faults
 from bot.sandbox.fleet import fleet
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from bot.sandbox.slack.server import LocalSlack
@@ -26,6 +30,9 @@ from bot.slack import MANIFEST
 from handlers.errors import CsmError
 
 READY_S = 60.0
+WATCH_S = 0.5
+EXAMPLES = ("selftest cluster-a", "selftest cluster-a/node-9", "targets", "help")
+RUN = re.compile(r"\br-[a-z0-9]{6,}\b")
 
 
 class Bot:
@@ -63,6 +70,11 @@ class Bot:
         finally:
             connected.cancel()
             ended.cancel()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.returncode is None
 
     async def kill(self) -> None:
         """SIGKILL: it gets no chance to do anything."""
@@ -118,9 +130,21 @@ async def world(
         stack.push_async_callback(bot.stop)
         made = World(slack, cluster, bot, folder)
         _add_faults(made)
+        words = _vocabulary(made)
+        slack.control.complete = lambda line: [each.as_json() for each in completions(line, words)]
+        slack.control.examples = [f"{words.command} {line}" for line in EXAMPLES]
+        watching = asyncio.create_task(_tell_of_faults(made), name="faults")
+        stack.push_async_callback(stopped, watching)
         if start_bot:
             await bot.start()
         yield made
+
+
+async def stopped(task: asyncio.Task[None]) -> None:
+    """Cancel a task of the sandbox's own, and wait for its end."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def _configuration(cluster: KubernetesApi, folder: Path) -> dict[str, Any]:
@@ -146,21 +170,34 @@ def _environment(slack: LocalSlack) -> dict[str, str]:
 
 
 def _add_faults(made: World) -> None:
-    async def agent(body: Mapping[str, Any]) -> None:
-        pod = next((pod for pod in made.cluster.pods.values() if body["agent"] in (pod.node, pod.name)), None)
-        if pod is None:
-            raise KeyError("agent")
-        pod.behaviour.fault = str(body.get("is", ""))
+    made.slack.control.faults.add(
+        *fleet_faults(made.cluster), api_fault(made.cluster), *slack_faults(made.slack), *bot_faults(made.bot)
+    )
 
-    async def node(body: Mapping[str, Any]) -> None:
-        for pod in made.cluster.pods.values():
-            if pod.node == body["node"]:
-                pod.fault = str(body.get("is", "vanish"))
 
-    async def kill_bot(_body: Mapping[str, Any]) -> None:
-        await made.bot.kill()
+async def _tell_of_faults(made: World) -> None:
+    """Let the pages know when something breaks or heals by itself: a bot that died, errors that are used up."""
+    known = made.slack.control.faults.broken()
+    while True:
+        await asyncio.sleep(WATCH_S)
+        now = made.slack.control.faults.broken()
+        if now != known:
+            known = now
+            made.slack.workspace.tell("faults")
 
-    async def start_bot(_body: Mapping[str, Any]) -> None:
-        await made.bot.start()
 
-    made.slack.control.faults |= {"agent": agent, "node": node, "kill_bot": kill_bot, "start_bot": start_bot}
+def _vocabulary(made: World) -> Vocabulary:
+    """The words of this sandbox, for those who type."""
+
+    def targets() -> Mapping[str, str]:
+        return {"cluster-a": f"Kubernetes, {len(made.cluster.pods)} Agents"}
+
+    def agents(_target: str) -> Sequence[str]:
+        return [pod.node for pod in made.cluster.pods.values()]
+
+    def runs() -> Sequence[str]:
+        texts = [str(m.get("text")) for c in made.slack.workspace.channels.values() for m in c.messages.values()]
+        return list(dict.fromkeys(RUN.findall("\n".join(reversed(texts)))))
+
+    command, declared = next(iter(made.slack.people.commands.items()))
+    return Vocabulary(command, str(declared["description"]), AVAILABLE, targets, agents, runs)

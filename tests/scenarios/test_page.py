@@ -1,94 +1,138 @@
-"""The sandbox's page in a real browser: `/csm selftest` is typed, watched and read there."""
+"""The sandbox's page in a real browser: `/csm selftest` is typed, watched and read there, by keyboard and at phone width."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from bot.sandbox.world import World
-
-CHROMIUM = shutil.which("chromium")
-PICTURES = os.environ.get("CSM_PICTURES")
+from tests.scenarios.browser import browser, send, watched
 
 
 @pytest.fixture
 async def page(sandbox: World) -> AsyncIterator[Page]:
-    if not CHROMIUM:
-        pytest.skip("there is no chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = await browser.new_page(viewport={"width": 1360, "height": 900})
-        asked: list[str] = []
-        faults: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        await page.goto(sandbox.slack.url)
-        page.set_default_timeout(15_000)
+    async with browser() as found, watched(found, sandbox.slack.url) as page:
         yield page
-        await browser.close()
-    assert not faults
-    assert all(url.startswith((sandbox.slack.url, "data:")) for url in asked), "no request leaves the machine"
 
 
 async def test_a_selftest_is_typed_watched_and_read(page: Page) -> None:
     line = page.get_by_role("textbox", name="Message")
     await line.press_sequentially("/cs")
-    await expect(page.get_by_role("list", name="Commands")).to_contain_text("/csm")
+    completions = page.get_by_role("listbox", name="Completions")
+    await expect(completions).to_contain_text("/csm")
     await line.press("Tab")
-    await line.press_sequentially("selftest cluster-a")
+    await expect(completions).to_contain_text("selftest <target>")
+    await line.press_sequentially("self")
+    await expect(completions.get_by_role("option")).to_have_count(1)
+    await line.press("Tab")
+    await expect(completions).to_contain_text("Kubernetes, 12 Agents")
+    await line.press("Tab")
+    await expect(line).to_have_value("/csm selftest cluster-a")
     await line.press("Enter")
 
     messages = page.get_by_role("main")
     await expect(messages.get_by_role("button", name="Run again")).to_be_visible(timeout=15_000)
-    replies = messages.get_by_role("button", name="replies")
     await expect(messages).to_contain_text("2 fail")
-    await replies.click()
+    await messages.get_by_role("button", name="replies").click()
     thread = page.get_by_role("complementary", name="Thread")
     await expect(thread).to_contain_text("node-9")
-    await expect(thread.get_by_role("button", name="report (JSON)")).to_be_visible(timeout=15_000)
-    if PICTURES:
-        await page.get_by_role("list").nth(2).evaluate("list => list.scrollTop = 0")
-        await thread.locator("#thread").evaluate("list => list.scrollTop = 0")
-        await page.screenshot(path=Path(PICTURES) / "thread.png")
-    await thread.get_by_role("button", name="report (JSON)").click()
+    await expect(thread).to_contain_text("datadog_agent_cws_self_test_rule_chmod")
+    await thread.get_by_role("button", name="report (JSON)").click(timeout=15_000)
     await expect(page.get_by_role("dialog")).to_contain_text('"schema": "csm.report/1"')
-    await page.get_by_role("button", name="Close", exact=True).click()
+    await page.keyboard.press("Escape")
+    await thread.get_by_role("button", name="report (text)").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("node-5")
+    await page.keyboard.press("Escape")
     await expect(page.locator(".unsupported")).to_have_count(0)
 
 
+async def test_everything_can_be_done_without_a_mouse(page: Page) -> None:
+    await page.keyboard.type("/csm selftest cluster-a/node-5")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Run again")).to_be_visible(timeout=15_000)
+    await expect(page.get_by_role("button", name="replies")).to_be_visible()
+
+    await page.keyboard.press("Shift+F6")
+    await page.keyboard.press("End")
+    await expect(page.locator("#messages .message:focus")).to_contain_text("fail")
+    await page.keyboard.press("i")
+    await expect(page.get_by_role("dialog")).to_contain_text('"action_id": "run.again"')
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("textbox", name="Reply")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("complementary", name="Thread")).to_be_hidden()
+    await expect(page.locator("#messages .message:focus")).to_contain_text("fail")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("textbox", name="Message")).to_be_focused()
+    await page.keyboard.press("ArrowUp")
+    await expect(page.get_by_role("textbox", name="Message")).to_have_value("/csm selftest cluster-a/node-5")
+    await page.keyboard.press("Control+/")
+    await expect(page.get_by_role("dialog", name="Keys")).to_contain_text("F6")
+
+
 async def test_a_run_is_shared_through_its_modal(page: Page) -> None:
-    line = page.get_by_role("textbox", name="Message")
-    await line.fill("/csm selftest cluster-a/node-1")
-    await line.press("Enter")
+    await send(page, "/csm selftest cluster-a/node-1")
     await page.get_by_role("button", name="Share").click(timeout=15_000)
-    modal = page.get_by_role("dialog")
-    await modal.get_by_role("combobox").select_option(label="#incident-42")
+    modal = page.get_by_role("dialog", name="Share this run")
+    await modal.get_by_role("button", name="Share").click()
+    await expect(modal).to_contain_text("Please complete this required field.")
+    channel = modal.get_by_role("combobox", name="Channel")
+    await channel.fill("inci")
+    await channel.press("Enter")
+    await expect(channel).to_have_value("#incident-42")
     await modal.get_by_role("button", name="Share").click()
     await expect(modal).to_be_hidden()
     await expect(page.get_by_role("main").locator("li.message")).to_have_count(2)
 
 
+async def test_cancelling_is_asked_about_first(page: Page, sandbox: World) -> None:
+    await sandbox.slack.control.faults.do({"fault": "agent", "agent": "node-3", "is": "hang"})
+    await send(page, "/csm selftest cluster-a/node-3")
+    await page.get_by_role("button", name="Cancel").click(timeout=15_000)
+    question = page.get_by_role("dialog", name="Cancel this run?")
+    await question.get_by_role("button", name="Cancel the run").click()
+    await expect(page.get_by_role("main")).to_contain_text("cancelled by @ana", timeout=15_000)
+
+
 async def test_a_stranger_sees_the_refusal_and_nobody_else_does(page: Page) -> None:
-    await page.get_by_role("combobox", name="You are").select_option("eve")
-    line = page.get_by_role("textbox", name="Message")
-    await line.fill("/csm selftest cluster-a")
-    await line.press("Enter")
+    await page.get_by_text("has no rights").click()
+    await send(page, "/csm selftest cluster-a")
     await expect(page.get_by_role("main")).to_contain_text("Only visible to you")
-    await page.get_by_role("combobox", name="You are").select_option("ana")
+    await page.get_by_text("on call: may run everything").click()
     await expect(page.get_by_role("main").locator("li.message")).to_have_count(0)
+
+
+async def test_what_is_broken_is_shown_and_healed(page: Page, sandbox: World) -> None:
+    panel = page.get_by_role("region", name="What is broken")
+    await expect(panel).to_contain_text("node-9: the module's socket does not exist")
+    await panel.get_by_role("button", name="Break something").click()
+    fault = page.get_by_role("form", name="An Agent misbehaves")
+    await fault.locator("[name=agent]").select_option("node-2")
+    await fault.locator("[name=is]").select_option("all_failed")
+    await fault.get_by_role("button", name="Break").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("Done")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("button", name="1 broken")).to_be_visible()
+
+    await panel.get_by_role("button", name="Heal all").click()
+    await expect(panel).to_contain_text("Nothing is broken.")
+    assert not any(pod.behaviour.fault for pod in sandbox.cluster.pods.values())
+    await sandbox.bot.kill()
+    await expect(panel).to_contain_text("The bot is not running")
+    await panel.get_by_role("button", name="Heal: The bot is not running").click()
+    await expect(panel).to_contain_text("Nothing is broken.", timeout=30_000)
 
 
 async def test_it_fits_a_phone(page: Page) -> None:
     await page.set_viewport_size({"width": 375, "height": 740})
-    line = page.get_by_role("textbox", name="Message")
-    await line.fill("/csm selftest cluster-a")
-    await line.press("Enter")
+    await send(page, "/csm selftest cluster-a")
     await page.get_by_role("button", name="replies").click(timeout=15_000)
     await expect(page.get_by_role("complementary", name="Thread")).to_contain_text("node-9")
     assert await page.evaluate("document.documentElement.scrollWidth") <= 375
+    await page.get_by_role("button", name="Close thread").click()
+    await page.get_by_role("button", name="Channels and people").click()
+    await page.get_by_role("button", name="general").click()
+    await expect(page.get_by_role("heading", name="#general").first).to_be_visible()

@@ -1,78 +1,88 @@
-// Block Kit as DOM nodes. `act(element, value)` is called when something is clicked or chosen.
-import { el, richText, text } from "/text.js";
+// Block Kit's blocks as DOM nodes. What is not known is said, not hidden.
+import { el, unsupported } from "/dom.js";
+import { element } from "/elements.js";
+import { image } from "/images.js";
+import { markdown } from "/markdown.js";
+import { dataTable, table } from "/tables.js";
+import { richText, text } from "/text.js";
 
 export function blocks(list, context) {
-  return list.map((block) => el("div", { class: `block ${block.type}` }, ...one(block, context)));
+  return list.map((block) => el("div", { class: `block ${block.type}` }, BLOCKS[block.type]?.(block, context) ?? unsupported(block.type)));
 }
 
-function one(block, context) {
-  const { names, act } = context;
-  switch (block.type) {
-    case "header": return [el("div", {}, ...text(block.text, names))];
-    case "divider": return [el("hr")];
-    case "section": return [
-      block.text && el("div", { class: "text" }, ...text(block.text, names)),
-      block.fields && el("div", { class: "fields" }, ...block.fields.map((field) => el("div", { class: "text" }, ...text(field, names)))),
-      block.accessory && element(block.accessory, names, act),
-    ].filter(Boolean);
-    case "context": return [el("div", { class: "text" }, ...block.elements.flatMap((each) => (each.type === "image" ? [`[${each.alt_text}] `] : [...text(each, names), " "])))];
-    case "actions": return block.elements.map((each) => element(each, names, act));
-    case "rich_text": return richText(block, names);
-    case "input": return [input(block, context)];
-    default: return [el("div", { class: "unsupported" }, `unsupported block: ${block.type}`)];
-  }
+function section(block, context) {
+  const words = block.text && el("div", { class: "text" }, text(block.text, context.names));
+  const fields = block.fields && el("div", { class: "fields" }, block.fields.map((field) => el("div", { class: "text" }, text(field, context.names))));
+  return [el("div", { class: "words" }, words, fields), block.accessory && el("div", { class: "accessory" }, element(block, block.accessory, context))];
 }
 
-function element(spec, names, act) {
-  switch (spec.type) {
-    case "button":
-      if (spec.url) return el("a", { href: spec.url, target: "_blank", rel: "noreferrer" }, el("span", {}, ...text(spec.text, names)));
-      return el("button", { type: "button", class: spec.style, "aria-label": spec.accessibility_label, onclick: () => act(spec, {}) }, ...text(spec.text, names));
-    case "static_select": case "overflow": {
-      const options = spec.options ?? spec.option_groups.flatMap((group) => group.options);
-      const select = el("select", { "aria-label": spec.placeholder?.text ?? spec.action_id }, el("option", { value: "" }, spec.placeholder?.text ?? "…"),
-        ...options.map((option, index) => el("option", { value: index }, option.text.text)));
-      select.addEventListener("change", () => select.value !== "" && act(spec, { selected_option: options[select.value] }));
-      return select;
-    }
-    default: return el("span", { class: "unsupported" }, `unsupported element: ${spec.type}`);
-  }
+function small(block, { names }) {
+  return block.elements.map((each) => (each.type === "image" ? image(each.image_url, each.alt_text, "tiny") : el("span", { class: "text" }, text(each, names))));
 }
 
-function input(block, { names }) {
-  const spec = block.element;
-  const id = `${block.block_id}/${spec.action_id}`;
-  const choices = (entries, chosen) => el("select", { name: id, required: !block.optional }, el("option", { value: "" }, spec.placeholder?.text ?? "Choose…"),
-    ...entries.map(([value, label]) => el("option", { value, selected: value === chosen }, label)));
-  let control;
-  switch (spec.type) {
-    case "plain_text_input": control = spec.multiline ? el("textarea", { name: id, rows: 4 }, spec.initial_value ?? "") : el("input", { name: id, value: spec.initial_value ?? "", required: !block.optional }); break;
-    case "email_text_input": control = el("input", { name: id, type: "email", value: spec.initial_value ?? "", required: !block.optional }); break;
-    case "static_select": case "radio_buttons": control = choices(spec.options.map((option, index) => [String(index), option.text.text]), String(spec.options.findIndex((o) => o.value === spec.initial_option?.value))); break;
-    case "conversations_select": case "channels_select": control = choices(Object.entries(names.channels).map(([key, name]) => [key, "#" + name]), spec.initial_conversation ?? spec.initial_channel); break;
-    case "users_select": control = choices(Object.entries(names.users).map(([key, name]) => [key, "@" + name]), spec.initial_user); break;
-    case "checkboxes": case "multi_static_select": control = el("select", { name: id, multiple: true }, ...spec.options.map((option, index) => el("option", { value: index, selected: (spec.initial_options ?? []).some((o) => o.value === option.value) }, option.text.text))); break;
-    default: control = el("span", { class: "unsupported" }, `unsupported element: ${spec.type}`);
-  }
-  return el("label", {}, el("span", {}, ...text(block.label, names)), control, block.hint && el("span", { class: "quiet" }, ...text(block.hint, names)), el("span", { class: "error", "data-error": block.block_id }));
+function picture(block, { names }) {
+  return el("figure", {}, block.title && el("figcaption", {}, text(block.title, names)), image(block.image_url ?? block.slack_file?.url, block.alt_text, "wide"));
 }
 
-// What Slack sends as `state.values` for a form made of `input` blocks.
-export function values(list, form) {
-  const found = {};
-  for (const block of list.filter((each) => each.type === "input")) {
-    const spec = block.element;
-    const control = form.elements[`${block.block_id}/${spec.action_id}`];
-    if (!control) continue;
-    const value = control.value || null;
-    const state = { type: spec.type };
-    if (["static_select", "radio_buttons"].includes(spec.type)) state.selected_option = value === null ? null : spec.options[value];
-    else if (["checkboxes", "multi_static_select"].includes(spec.type)) state.selected_options = [...control.selectedOptions].map((o) => spec.options[o.value]);
-    else if (spec.type === "conversations_select") state.selected_conversation = value;
-    else if (spec.type === "channels_select") state.selected_channel = value;
-    else if (spec.type === "users_select") state.selected_user = value;
-    else state.value = value;
-    found[block.block_id] = { [spec.action_id]: state };
-  }
-  return found;
+function input(block, context) {
+  const name = block.label.text;
+  const control = element(block, block.element, { ...context, name, required: !block.optional });
+  // The control itself is named by the label's words; the visible label focuses it.
+  const focus = () => (control.matches("input, textarea") ? control : control.querySelector("input"))?.focus();
+  return [
+    el("div", { class: "label", onclick: focus }, text(block.label, context.names), block.optional && el("span", { class: "quiet" }, " (optional)")),
+    control,
+    block.hint && el("div", { class: "quiet hint" }, text(block.hint, context.names)),
+    el("div", { class: "error", role: "alert", "data-error": block.block_id }),
+  ];
 }
+
+function container(block, context) {
+  const title = [block.rich_text_title ? richText(block.rich_text_title, context.names) : el("span", {}, text(block.title, context.names)), block.subtitle && el("small", {}, text(block.subtitle, context.names))];
+  const inside = el("div", { class: "inside" }, blocks(block.child_blocks, context));
+  if (!block.is_collapsible) return el("div", { class: "box" }, el("div", { class: "title" }, title), inside);
+  return el("details", { class: "box", open: !block.default_collapsed }, el("summary", { class: "title" }, title), inside);
+}
+
+const STATUS = { pending: ["○", "pending"], in_progress: ["◐", "in progress"], complete: ["✓", "complete"], error: ["✕", "error"] };
+
+function task(block, { names }) {
+  const [sign, words] = STATUS[block.status ?? "pending"] ?? ["○", block.status];
+  const head = [el("span", { class: `sign ${block.status}`, role: "img", "aria-label": words }, sign), el("span", {}, block.title)];
+  const inside = [block.details && richText(block.details, names), block.output && richText(block.output, names), (block.sources ?? []).map((source) => el("div", { class: "quiet" }, source.text ?? source.url))].flat().filter(Boolean);
+  if (!inside.length) return el("div", { class: "task" }, head);
+  return el("details", { class: "task" }, el("summary", {}, head), el("div", { class: "inside" }, inside));
+}
+
+function card(block, context) {
+  return el("div", { class: "box" },
+    block.title && el("div", { class: "title" }, text(block.title, context.names)),
+    block.subtitle && el("div", { class: "quiet" }, text(block.subtitle, context.names)),
+    block.body && el("div", { class: "text" }, text(block.body, context.names)),
+    block.subtext && el("div", { class: "quiet" }, text(block.subtext, context.names)),
+    block.actions && el("div", { class: "actions" }, [block.actions].flat().map((each) => element(block, each, context))));
+}
+
+const actions = (block, context) => block.elements.map((each) => element(block, each, context));
+const LEVELS = { info: "ℹ️", warning: "⚠️", error: "❌", success: "✅" };
+
+const BLOCKS = {
+  header: (block, { names }) => el("h3", {}, text(block.text, names)),
+  divider: () => el("hr"),
+  section,
+  context: small,
+  actions,
+  context_actions: actions,
+  rich_text: (block, { names }) => richText(block, names),
+  image: picture,
+  input,
+  table,
+  data_table: dataTable,
+  markdown: (block) => markdown(block.text),
+  file: (block) => el("span", { class: "quiet" }, `📎 a remote file, ${block.external_id}`),
+  container,
+  plan: (block, context) => el("div", { class: "box" }, el("div", { class: "title" }, block.title), (block.tasks ?? []).map((each) => task(each, context))),
+  task_card: task,
+  alert: (block, { names }) => el("div", { class: `note ${block.level ?? ""}`, role: "note" }, LEVELS[block.level] ? LEVELS[block.level] + " " : "", text(block.text, names)),
+  card,
+};

@@ -1,171 +1,261 @@
-// The sandbox's page: state comes from /sandbox/*, changes are told by server-sent events.
-import { blocks, values } from "/blocks.js";
-import { el, mrkdwn, text } from "/text.js";
+// The page: whose eyes it is seen through, which channel and thread are open, and what the sandbox tells of changes.
+import { Composer } from "/composer.js";
+import { confirmed, keys } from "/dialogs.js";
+import { $, batched, el } from "/dom.js";
+import { breakSomething, healAll, showFaults } from "/faults.js";
+import { Form } from "/form.js";
+import { drawIcons, icon } from "/icons.js";
+import { avatar, Messages } from "/messages.js";
+import { showViews } from "/modal.js";
+import { get, post } from "/server.js";
 
-const $ = (id) => document.getElementById(id);
+const ROLES = { ana: "on call: may run everything", sam: "security: may approve", eve: "has no rights" };
 const here = { user: new URLSearchParams(location.search).get("user") ?? "ana", channel: "", thread: "" };
-let state, names, source, shownView = "", queued = false;
+const unread = new Set();
+const forms = new Map(); // what is chosen in a message's elements, by time stamp
+const read = new Map(); // where a thread was scrolled to, by its root's time stamp
+let state;
+let names;
+let users = new Map();
+let inChannel = new Map();
+let inThread = new Map();
+let source;
 
-async function get(path, query) {
-  const answer = await fetch(`/sandbox/${path}?` + new URLSearchParams(query));
-  return answer.json();
-}
-async function post(path, body) {
-  const answer = await (await fetch(`/sandbox/${path}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).json();
-  if (!answer.ok) notice(answer.error);
-  return answer;
-}
-function notice(words) { $("messages").append(el("li", { class: "notice", role: "alert" }, words)); bottom($("messages")); }
-const bottom = (list) => { list.scrollTop = list.scrollHeight; };
 const place = () => ({ user: here.user, channel: here.channel });
+const isRoot = (message) => !message.thread_ts || message.thread_ts === message.ts;
+
+const list = new Messages($("messages"), { context, thread: openThread });
+const thread = new Messages($("thread"), { context, thread: null });
+const draw = batched(() => {
+  list.draw([...inChannel.values()]);
+  if (here.thread) thread.draw([...inThread.values()]);
+});
+
+// -- what a message is drawn with ------------------------------------------------------------------------------------
+
+function context(message) {
+  if (!forms.has(message.ts)) forms.set(message.ts, new Form());
+  const form = forms.get(message.ts);
+  const at = { ...place(), message_ts: message.ts };
+  const act = (block, spec, value) => confirmed(spec.confirm, names, async () => {
+    const answer = await post("clicks", { ...at, action_id: spec.action_id, block_id: block.block_id, state: { values: form.json() }, ...value });
+    if (!answer.ok) complain(answer.error);
+  });
+  const suggest = (block, spec, value) => post("suggestions", { ...at, block_id: block.block_id, action_id: spec.action_id, value });
+  return { names, users, form, act, suggest };
+}
+
+// What Slack itself, or the sandbox, says to this person alone; kept with the messages while the page is open.
+function complain(words, channel = here.channel) {
+  if (channel !== here.channel) return;
+  const ts = `${Date.now() / 1000}`;
+  inChannel.set(ts, { ts, text: words.replaceAll("&", "&amp;").replaceAll("<", "&lt;"), is_ephemeral: true, notice: true });
+  say(words);
+  draw();
+}
+
+const say = (words) => { $("said").textContent = words; };
+
+// -- what the sandbox tells ----------------------------------------------------------------------------------------------
+
+function told(event) {
+  const { type, channel, message } = event;
+  if (type === "notice") complain(event.text, channel);
+  else if (["message", "message_changed", "ephemeral"].includes(type) && message) changed(event);
+  else if (type === "message_deleted") { inChannel.delete(event.ts); inThread.delete(event.ts); draw(); }
+  else if (type === "faults") showFaults();
+  else again();
+}
+
+function changed({ type, channel, message }) {
+  if (!names.channels[channel]) return again();
+  if (channel !== here.channel) {
+    if (type !== "message_changed" && unread.size < unread.add(channel).size) showChannels();
+    return;
+  }
+  if (isRoot(message)) inChannel.set(message.ts, message);
+  if (here.thread && [message.ts, message.thread_ts].includes(here.thread)) inThread.set(message.ts, message);
+  if (type !== "message_changed" && message.user !== state.me.id) say(message.text ?? "");
+  draw();
+}
+
+const again = batched(refresh);
 
 async function refresh() {
-  state = await get("state", { user: here.user });
-  names = { users: Object.fromEntries(state.users.map((u) => [u.id, u.name])), channels: Object.fromEntries(state.channels.map((c) => [c.id, c.name])) };
-  if (!names.channels[here.channel]) here.channel = state.channels[0].id;
-  $("title").textContent = "#" + names.channels[here.channel];
-  $("line").placeholder = `Message #${names.channels[here.channel]}`;
-  $("channels").replaceChildren(...state.channels.map((c) => el("li", {}, el("button", { "aria-current": c.id === here.channel && "true", onclick: () => open(c.id) }, (c.is_private ? "🔒 " : "# ") + c.name))));
-  if (!$("user").options.length) {
-    $("user").append(...state.users.filter((u) => !u.is_bot).map((u) => el("option", { value: u.name }, u.real_name)));
-    $("user").value = here.user;
-    $("faults").elements.fault.append(...state.faults.map((f) => el("option", {}, f.name)));
-  }
-  show($("messages"), (await get("messages", place())).messages, true);
-  if (here.thread) show($("thread"), (await get("messages", { ...place(), thread_ts: here.thread })).messages, false);
-  $("side").hidden = !here.thread;
-  view();
+  const found = await get("state", { user: here.user });
+  if (!found.users) return;
+  state = found;
+  users = new Map(state.users.map((user) => [user.id, user]));
+  names = {
+    me: state.me.id,
+    users: Object.fromEntries(state.users.map((user) => [user.id, user.name])),
+    groups: Object.fromEntries((state.groups ?? []).map((group) => [group.id, group.handle])),
+    channels: Object.fromEntries(state.channels.map((channel) => [channel.id, channel.id.startsWith("D") ? "csm" : channel.name])),
+  };
+  if (!names.channels[here.channel]) await openChannel(state.channels[0].id);
+  showChannels();
+  showPeople();
+  showViews(state.views, { user: here.user, names, again, complain, suggest: (body) => post("suggestions", { user: here.user, ...body }) });
 }
-// Many events at once (a run of a thousand Agents) are one refresh.
-function soon() {
-  if (queued) return;
-  queued = true;
-  setTimeout(async () => { queued = false; await refresh(); }, 30);
-}
-
-function show(list, messages, roots) {
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
-  const old = new Map([...list.querySelectorAll(":scope > li[data-ts]")].map((node) => [node.dataset.ts, node]));
-  const nodes = messages.map((message) => {
-    const signature = JSON.stringify(message);
-    const known = old.get(message.ts);
-    if (known?.signature === signature) return known;  // keeps the focus where it is
-    const node = item(message, roots);
-    node.signature = signature;
-    return node;
-  });
-  const notices = [...list.querySelectorAll(":scope > .notice")];
-  if (nodes.length !== list.children.length - notices.length || nodes.some((node, index) => node !== list.children[index])) {
-    list.replaceChildren(...nodes, ...notices);
-    if (atEnd) bottom(list);
-  }
-}
-
-function item(message, roots) {
-  const act = (spec, value) => confirmed(spec.confirm, () => post("clicks", { ...place(), message_ts: message.ts, action_id: spec.action_id, ...value }));
-  const at = new Date(Number(message.ts) * 1000);
-  return el("li", { class: "message", "data-ts": message.ts },
-    message.is_ephemeral && el("div", { class: "only" }, "Only visible to you"),
-    el("header", {}, el("b", {}, names.users[message.user] ?? message.user), names.users[message.user] === "csm" ? el("span", { class: "badge" }, "APP") : null,
-      el("time", { datetime: at.toISOString() }, at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })),
-      el("button", { class: "inspect", type: "button", "aria-label": "Show the message's JSON", onclick: () => inspect(message) }, "{ }")),
-    ...(message.blocks?.length ? blocks(message.blocks, { names, act }) : [el("div", { class: "text" }, ...mrkdwn(message.text ?? "", names))]),
-    ...(message.files ?? []).map((file) => el("button", { class: "file", type: "button", onclick: () => read(file) }, `📄 ${file.title || file.name}`)),
-    roots && message.reply_count ? el("button", { class: "replies", type: "button", onclick: () => thread(message.ts) }, message.reply_count === 1 ? "1 reply" : `${message.reply_count} replies`) : null);
-}
-
-function dialog(title, ...content) {
-  $("dialog").replaceChildren(el("h2", { id: "dialog-title" }, title), ...content);
-  $("dialog").setAttribute("aria-labelledby", "dialog-title");
-  if (!$("dialog").open) $("dialog").showModal();
-}
-const closing = (label = "Close") => el("button", { type: "button", onclick: () => $("dialog").close() }, label);
-const inspect = (message) => dialog("Message", el("pre", { tabindex: 0 }, JSON.stringify(message, null, 2)), closing());
-async function read(file) {
-  const content = await (await fetch(`/sandbox/files/${file.id}`)).text();
-  dialog(file.name, el("pre", { tabindex: 0 }, content), closing());
-}
-function confirmed(confirm, act) {
-  if (!confirm) return act();
-  dialog(confirm.title.text, el("p", { class: "text" }, ...text(confirm.text, names)), el("div", { class: "actions" },
-    el("button", { type: "button", class: confirm.style ?? "primary", onclick: () => { $("dialog").close(); act(); } }, confirm.confirm.text), closing(confirm.deny.text)));
-}
-
-function view() {
-  const open = state.views.at(-1);
-  if (!open) { if (shownView) { shownView = ""; $("dialog").close(); } return; }
-  if (shownView === open.id + open.hash) return;
-  shownView = open.id + open.hash;
-  const form = el("form", {}, ...blocks(open.blocks, { names, act: () => {} }), el("div", { class: "actions" },
-    open.submit ? el("button", { class: "primary" }, open.submit.text) : null, el("button", { type: "button", onclick: () => dismiss(open) }, open.close?.text ?? "Cancel")));
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const answer = await post("submissions", { user: here.user, view_id: open.id, values: values(open.blocks, form) });
-    for (const place of form.querySelectorAll("[data-error]")) place.textContent = answer.errors?.[place.dataset.error] ?? "";
-    soon();
-  });
-  dialog(open.title.text, form);
-}
-async function dismiss(open) { await post("closes", { user: here.user, view_id: open.id }); soon(); }
-$("dialog").addEventListener("cancel", (event) => { if (shownView) { event.preventDefault(); dismiss(state.views.at(-1)); } });
-
-function open(channel) { Object.assign(here, { channel, thread: "" }); $("messages").replaceChildren(); refresh(); $("line").focus(); }
-function thread(ts) { here.thread = ts; $("thread").replaceChildren(); refresh().then(() => bottom($("thread"))); }
-$("close-thread").onclick = () => { here.thread = ""; refresh(); $("line").focus(); };
-
-function hints() {
-  const line = $("line").value;
-  const found = line.startsWith("/") ? state.commands.filter((c) => line.startsWith(c.command) || c.command.startsWith(line)) : [];
-  $("hints").hidden = !found.length;
-  $("hints").replaceChildren(...found.map((c) => el("li", {}, el("b", {}, c.command), " ", el("code", {}, c.usage_hint ?? ""), " ", el("span", { class: "quiet" }, c.description))));
-  return found;
-}
-const sent = [];
-$("line").addEventListener("input", hints);
-$("line").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); $("composer").requestSubmit(); }
-  else if (event.key === "Tab" && $("line").value.startsWith("/") && !$("line").value.includes(" ") && hints().length) { event.preventDefault(); $("line").value = hints()[0].command + " "; hints(); }
-  else if (event.key === "ArrowUp" && !$("line").value && sent.length) { event.preventDefault(); $("line").value = sent.at(-1); }
-  else if (event.key === "Escape") $("hints").hidden = true;
-});
-$("composer").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const line = $("line").value.trim();
-  if (!line) return;
-  sent.push(line);
-  $("line").value = "";
-  hints();
-  post(line.startsWith("/") ? "commands" : "messages", { ...place(), text: line });
-});
-const reply = $("reply").querySelector("textarea");
-reply.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); $("reply").requestSubmit(); } });
-$("reply").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const line = reply.value.trim();
-  reply.value = "";
-  if (line.startsWith("/")) notice("Slack sends no slash command from a thread. Type it in the channel.");
-  else if (line) post("messages", { ...place(), text: line, thread_ts: here.thread });
-});
-$("user").addEventListener("change", () => { here.user = $("user").value; here.thread = ""; $("messages").replaceChildren(); connect(); });
-$("faults").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const form = event.target.elements;
-  let extra = {};
-  try { extra = JSON.parse(form.with.value || "{}"); } catch { event.target.querySelector("output").textContent = "That is not JSON."; return; }
-  const answer = await post("faults", { fault: form.fault.value, ...extra });
-  event.target.querySelector("output").textContent = answer.ok ? "Done." : answer.error;
-});
 
 async function connect() {
   source?.close();
   await refresh();
-  source = new EventSource(`/sandbox/events?user=${here.user}&after=${state.last_event}`);
+  source = new EventSource(`/sandbox/events?user=${here.user}&after=${state?.last_event ?? 0}`);
   source.onopen = () => { $("link").textContent = ""; };
-  source.onerror = () => { $("link").textContent = "The sandbox does not answer."; };
-  source.onmessage = (event) => {
-    const told = JSON.parse(event.data);
-    if (told.type === "notice" && told.channel === here.channel) notice(told.text);
-    soon();
-  };
+  source.onerror = () => { $("link").textContent = "The sandbox does not answer. It may have been ended."; };
+  source.onmessage = (event) => told(JSON.parse(event.data));
+  showFaults();
 }
+
+// -- where one is ------------------------------------------------------------------------------------------------------
+
+async function openChannel(channel) {
+  closeThread(false);
+  Object.assign(here, { channel });
+  unread.delete(channel);
+  const answer = await get("messages", place());
+  if (here.channel !== channel) return;
+  inChannel = new Map((answer.messages ?? []).map((message) => [message.ts, message]));
+  const name = (channel.startsWith("D") ? "" : "#") + names.channels[channel];
+  list.clear();
+  list.intro = { version: channel, make: () => intro(name) };
+  list.draw([...inChannel.values()]);
+  list.end();
+  $("title").textContent = name;
+  $("line").placeholder = `Message ${name}, or / for commands`;
+  document.title = `${name}, csm sandbox`;
+  document.body.classList.remove("nav-open");
+  showChannels();
+}
+
+function intro(name) {
+  const examples = state.examples.map((line) => el("button", { type: "button", class: "button", onclick: () => composer.begin(line) }, line));
+  return el("li", { class: "intro" }, el("h3", {}, name), el("p", {}, "This is the very beginning. ", examples.length ? "Type / and choose, or begin with one of these:" : ""), el("div", { class: "actions" }, examples));
+}
+
+async function openThread(message) {
+  const ts = message.thread_ts ?? message.ts;
+  here.thread = ts;
+  const answer = await get("messages", { ...place(), thread_ts: ts });
+  if (here.thread !== ts) return;
+  inThread = new Map((answer.messages ?? []).map((each) => [each.ts, each]));
+  thread.clear();
+  $("side").hidden = false;
+  $("thread-where").textContent = $("title").textContent;
+  thread.draw([...inThread.values()]);
+  // As in Slack, where reading begins: the first time at the top.
+  $("thread").scrollTop = read.get(ts) ?? 0;
+  reply.focus();
+}
+
+function closeThread(focus = true) {
+  if (!here.thread) return;
+  const ts = here.thread;
+  read.set(ts, $("thread").scrollTop);
+  here.thread = "";
+  $("side").hidden = true;
+  inThread = new Map();
+  if (focus) ($("messages").querySelector(`[data-ts="${ts}"]`) ?? $("line")).focus();
+}
+
+function be(user) {
+  if (here.user === user) return;
+  here.user = user;
+  here.channel = "";
+  unread.clear();
+  forms.clear();
+  closeThread(false);
+  connect();
+}
+
+function showChannels() {
+  const row = (channel) => {
+    const isHere = channel.id === here.channel;
+    const sign = icon(channel.id.startsWith("D") ? "person" : channel.is_private ? "lock" : "hash");
+    return el("li", {}, el("button", { type: "button", "aria-current": isHere ? "page" : null, class: unread.has(channel.id) ? "unread" : "", onclick: () => { openChannel(channel.id); composer.focus(); } },
+      sign, names.channels[channel.id], unread.has(channel.id) && el("span", { class: "hidden" }, ", unread")));
+  };
+  $("channels").replaceChildren(...state.channels.map(row));
+}
+
+function showPeople() {
+  if ($("people").childElementCount) {
+    for (const box of $("people").querySelectorAll("input")) box.checked = box.value === here.user;
+    return;
+  }
+  $("people").append(...state.users.filter((user) => !user.is_bot).map((user) => {
+    const box = el("input", { type: "radio", name: "user", value: user.name, checked: user.name === here.user, class: "hidden" });
+    box.addEventListener("change", () => be(user.name));
+    return el("label", {}, box, avatar(user), el("span", { class: "who" }, el("b", {}, user.name), el("small", {}, ROLES[user.name] ?? user.real_name)));
+  }));
+}
+
+// -- typing ------------------------------------------------------------------------------------------------------------
+
+async function complete(text) {
+  const answer = await get("completions", { user: here.user, text });
+  if (answer.completions) return answer.completions;
+  return state.commands.filter((each) => each.command.startsWith(text)).map((each) => ({ text: each.command + " ", label: each.command, note: `${each.usage_hint ?? ""}  ${each.description}` }));
+}
+
+const composer = new Composer($("composer"), {
+  complete,
+  send: async (line) => {
+    list.end();
+    const waiting = setTimeout(() => { $("link").textContent = "Waiting for the app…"; }, 700);
+    const answer = await post(line.startsWith("/") ? "commands" : "messages", { ...place(), text: line });
+    clearTimeout(waiting);
+    if ($("link").textContent.startsWith("Waiting")) $("link").textContent = "";
+    if (!answer.ok) complain(answer.error);
+  },
+});
+const reply = new Composer($("reply"), {
+  send: (line) => {
+    if (line.startsWith("/")) complain("Slack sends no slash command from a thread. Type it in the channel.");
+    else post("messages", { ...place(), text: line, thread_ts: here.thread });
+  },
+});
+
+// -- keys ---------------------------------------------------------------------------------------------------------------
+
+function nextPart(step) {
+  const parts = [$("nav"), $("messages"), $("composer"), $("thread"), $("reply")].filter((part) => part.offsetParent !== null);
+  const at = parts.findIndex((part) => part.contains(document.activeElement));
+  const part = parts[(at + step + parts.length) % parts.length];
+  part.querySelector('.message[tabindex="0"], [aria-current], textarea')?.focus();
+}
+
+function nextChannel(step) {
+  const ids = state.channels.map((channel) => channel.id);
+  openChannel(ids[(ids.indexOf(here.channel) + step + ids.length) % ids.length]);
+}
+
+function shortcut(event) {
+  const control = event.ctrlKey || event.metaKey;
+  const typing = event.target.matches("input, textarea, select");
+  const people = state?.users.filter((user) => !user.is_bot) ?? [];
+  if (event.key === "F6") nextPart(event.shiftKey ? -1 : 1);
+  else if (control && event.key === "/") keys();
+  else if (control && people[Number(event.key) - 1]) be(people[Number(event.key) - 1].name);
+  else if (event.altKey && event.key === "ArrowDown") nextChannel(1);
+  else if (event.altKey && event.key === "ArrowUp") nextChannel(-1);
+  else if (event.key === "/" && !typing) composer.begin("/");
+  else if (event.key === "Escape" && document.body.classList.contains("nav-open")) document.body.classList.remove("nav-open");
+  else if (event.key === "Escape" && event.target.closest("#side")) closeThread();
+  else if (event.key === "Escape" && event.target.closest("#messages")) composer.focus();
+  else if (event.key === "Escape" && here.thread) closeThread(false);
+  else return;
+  event.preventDefault();
+}
+
+document.addEventListener("keydown", (event) => { if (!document.querySelector("dialog[open]")) shortcut(event); });
+$("close-thread").onclick = () => closeThread();
+$("keys").onclick = keys;
+$("break").onclick = breakSomething;
+$("heal").onclick = healAll;
+$("badge").onclick = breakSomething;
+$("open-nav").onclick = () => { document.body.classList.toggle("nav-open"); $("channels").querySelector("button")?.focus(); };
+$("shade").onclick = () => document.body.classList.remove("nav-open");
+drawIcons();
 connect();

@@ -1,46 +1,88 @@
-// Slack's mrkdwn and rich text as DOM nodes. Nothing is ever parsed as HTML.
-export function el(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value === true) node.setAttribute(name, "");
-    else if (value !== false && value != null) node.setAttribute(name, value);
-  }
-  node.append(...children.flat().filter((child) => child != null));
-  return node;
+// Slack's mrkdwn, text objects and rich text as DOM nodes.
+import { el, unsupported } from "/dom.js";
+import { emoji } from "/emoji.js";
+
+export const unescape = (text) => text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
+
+// A link that opens elsewhere, and only when a person clicks it.
+export function link(url, ...words) {
+  const safe = /^(https?:|mailto:)/i.test(url);
+  return safe ? el("a", { href: url, target: "_blank", rel: "noreferrer" }, ...words) : el("span", {}, ...words);
 }
 
-const unescape = (text) => text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
-const safe = (url) => (/^(https?:|mailto:)/i.test(url) ? url : "#");
+const mention = (words, mine) => el("span", { class: mine ? "mention mine" : "mention" }, words);
 
 function reference(inside, names) {
-  const [target, label] = [inside.split("|")[0], inside.split("|").slice(1).join("|")];
-  if (target.startsWith("@")) return el("span", { class: "mention" }, "@" + (names.users[target.slice(1)] ?? target.slice(1)));
-  if (target.startsWith("#")) return el("span", { class: "mention" }, "#" + (label || names.channels[target.slice(1)] || target.slice(1)));
-  if (target.startsWith("!date^")) return el("time", {}, unescape(label));
-  if (target.startsWith("!")) return el("span", { class: "mention" }, label || "@" + target.slice(1));
-  return el("a", { href: safe(unescape(target)), target: "_blank", rel: "noreferrer" }, unescape(label || target));
+  const [target, ...rest] = inside.split("|");
+  const label = rest.join("|");
+  const id = target.slice(1).split("|")[0];
+  if (target.startsWith("@")) return mention("@" + (names.users[id] ?? (label || id)), id === names.me);
+  if (target.startsWith("#")) return mention("#" + (names.channels[id] || label || id));
+  if (target.startsWith("!date^")) return dated(target, unescape(label));
+  if (target.startsWith("!subteam^")) return mention(label || "@" + (names.groups?.[target.slice(9)] ?? target.slice(9)));
+  if (target.startsWith("!")) return mention(label || "@" + target.slice(1));
+  return link(unescape(target), unescape(label || target));
 }
 
-const INLINE = /```([\s\S]+?)```|`([^`\n]+)`|<([^<>\n]+)>|(?<![\w*])\*([^*\n]+)\*(?![\w*])|(?<![\w_])_([^_\n]+)_(?![\w_])|(?<![\w~])~([^~\n]+)~(?![\w~])/g;
+const DATES = {
+  date_num: { year: "numeric", month: "2-digit", day: "2-digit" },
+  date: { year: "numeric", month: "long", day: "numeric" },
+  date_short: { year: "numeric", month: "short", day: "numeric" },
+  date_long: { year: "numeric", month: "long", day: "numeric", weekday: "long" },
+  time: { hour: "2-digit", minute: "2-digit" },
+  time_secs: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
+};
 
-export function mrkdwn(text, names) {
+function dated(target, fallback) {
+  const [, seconds, format = ""] = target.split("^");
+  const at = new Date(Number(seconds) * 1000);
+  if (Number.isNaN(at.getTime())) return document.createTextNode(fallback);
+  const words = format.replace(/\{(\w+)\}/g, (whole, name) => {
+    if (name === "ago") return ago(at);
+    const options = DATES[name.replace("_pretty", "")];
+    if (!options) return whole;
+    if (name.endsWith("_pretty") && at.toDateString() === new Date().toDateString()) return "today";
+    return at.toLocaleString([], options);
+  });
+  return el("time", { datetime: at.toISOString(), title: at.toString() }, words || fallback);
+}
+
+function ago(at) {
+  const minutes = Math.round((Date.now() - at.getTime()) / 60_000);
+  return minutes < 1 ? "just now" : minutes < 60 ? `${minutes} min ago` : `${Math.round(minutes / 60)} h ago`;
+}
+
+const INLINE =
+  /```([\s\S]+?)```|`([^`\n]+)`|<([^<>\n]+)>|(?<![\w*])\*([^*\n]+)\*(?![\w*])|(?<![\w_])_([^_\n]+)_(?![\w_])|(?<![\w~])~([^~\n]+)~(?![\w~])/g;
+
+function inline(text, names) {
   const nodes = [];
   let end = 0;
   for (const m of text.matchAll(INLINE)) {
     nodes.push(emoji(unescape(text.slice(end, m.index))));
     end = m.index + m[0].length;
-    if (m[1] != null) nodes.push(el("pre", {}, unescape(m[1].replace(/^\n|\n$/g, ""))));
+    if (m[1] != null) nodes.push(el("pre", { tabindex: 0 }, unescape(m[1].replace(/^\n|\n$/g, ""))));
     else if (m[2] != null) nodes.push(el("code", {}, unescape(m[2])));
     else if (m[3] != null) nodes.push(reference(m[3], names));
-    else nodes.push(el(m[4] != null ? "strong" : m[5] != null ? "em" : "s", {}, ...mrkdwn(m[4] ?? m[5] ?? m[6], names)));
+    else nodes.push(el(m[4] != null ? "strong" : m[5] != null ? "em" : "s", {}, inline(m[4] ?? m[5] ?? m[6], names)));
   }
   nodes.push(emoji(unescape(text.slice(end))));
   return nodes;
 }
 
-const EMOJI = { white_check_mark: "✅", x: "❌", warning: "⚠️", question: "❓", grey_question: "❔", hourglass_flowing_sand: "⏳", no_entry: "⛔", fast_forward: "⏩", lock: "🔒", red_circle: "🔴", large_green_circle: "🟢", large_yellow_circle: "🟡", white_circle: "⚪", black_square_for_stop: "⏹️" };
-export const emoji = (text) => text.replace(/:([a-z0-9_+-]+):/g, (whole, name) => EMOJI[name] ?? whole);
+// Quoted lines are together in one quote; the rest is inline.
+export function mrkdwn(text, names) {
+  const quoted = /(?:^&gt; ?.*(?:\n|$))+/gm;
+  const nodes = [];
+  let end = 0;
+  for (const m of text.matchAll(quoted)) {
+    nodes.push(inline(text.slice(end, m.index), names));
+    nodes.push(el("blockquote", {}, inline(m[0].replace(/^&gt; ?/gm, "").replace(/\n$/, ""), names)));
+    end = m.index + m[0].length;
+  }
+  nodes.push(inline(text.slice(end), names));
+  return nodes.flat();
+}
 
 export function text(object, names) {
   if (!object) return [];
@@ -50,27 +92,38 @@ export function text(object, names) {
 
 function span(element, names) {
   const style = element.style ?? {};
-  let node;
-  switch (element.type) {
-    case "text": node = document.createTextNode(element.text); break;
-    case "link": node = el("a", { href: safe(element.url), target: "_blank", rel: "noreferrer" }, element.text || element.url); break;
-    case "user": node = reference("@" + element.user_id, names); break;
-    case "channel": node = reference("#" + element.channel_id, names); break;
-    case "usergroup": node = reference("!" + element.usergroup_id, names); break;
-    case "emoji": node = document.createTextNode(emoji(`:${element.name}:`)); break;
-    default: return el("span", { class: "unsupported" }, `unsupported: ${element.type}`);
-  }
+  const words = {
+    text: () => document.createTextNode(element.text),
+    link: () => link(element.url, element.text || element.url),
+    user: () => reference("@" + element.user_id, names),
+    channel: () => reference("#" + element.channel_id, names),
+    usergroup: () => reference("!subteam^" + element.usergroup_id, names),
+    broadcast: () => mention("@" + element.range),
+    emoji: () => document.createTextNode(emoji(`:${element.name}:`)),
+    date: () => dated(`!date^${element.timestamp}^${element.format}`, element.fallback ?? ""),
+    color: () => el("code", {}, element.value),
+  }[element.type];
+  if (!words) return unsupported(element.type);
+  let node = words();
   for (const [name, tag] of [["bold", "strong"], ["italic", "em"], ["strike", "s"], ["code", "code"]]) if (style[name]) node = el(tag, {}, node);
   return node;
 }
 
+const spans = (part, names) => part.elements.map((each) => span(each, names));
+
+function list(part, names) {
+  return el(part.style === "ordered" ? "ol" : "ul", { class: `indent-${Math.min(part.indent ?? 0, 8)} ${part.border ? "bordered" : ""}`, start: part.offset ? part.offset + 1 : null },
+    part.elements.map((item) => el("li", {}, spans(item, names))));
+}
+
 export function richText(block, names) {
   return block.elements.map((part) => {
-    const spans = () => part.elements.map((each) => span(each, names));
-    if (part.type === "rich_text_section") return el("div", { class: "text" }, ...spans());
-    if (part.type === "rich_text_preformatted") return el("pre", {}, ...spans());
-    if (part.type === "rich_text_quote") return el("blockquote", { class: "text" }, ...spans());
-    if (part.type === "rich_text_list") return el(part.style === "ordered" ? "ol" : "ul", {}, ...part.elements.map((item) => el("li", {}, ...item.elements.map((each) => span(each, names)))));
-    return el("div", { class: "unsupported" }, `unsupported: ${part.type}`);
+    switch (part.type) {
+      case "rich_text_section": return el("div", { class: "text" }, spans(part, names));
+      case "rich_text_preformatted": return el("pre", { tabindex: 0 }, spans(part, names));
+      case "rich_text_quote": return el("blockquote", { class: "text" }, spans(part, names));
+      case "rich_text_list": return list(part, names);
+      default: return unsupported(part.type);
+    }
   });
 }

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from bot.sandbox.slack.faults import Faults
 from bot.sandbox.slack.people import BadRequest, People
 from bot.sandbox.slack.workspace import TEAM, Workspace, shown
 
 PAGE = Path(__file__).resolve().parent.parent / "page"
-Fault = Callable[[Mapping[str, Any]], Awaitable[None]]
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+Complete = Callable[[str], Sequence[Mapping[str, str]]]
 
 
 class Control:
@@ -23,8 +28,12 @@ class Control:
     def __init__(self, workspace: Workspace, people: People) -> None:
         self.workspace = workspace
         self.people = people
-        self.faults: dict[str, Fault] = {}
-        """What can be broken, by name; each part of the sandbox adds its own."""
+        self.faults = Faults()
+        """What can be broken; each part of the sandbox adds its own."""
+        self.complete: Complete = self._complete
+        """What a line may go on with: `text`, `label` and `note` each."""
+        self.examples: Sequence[str] = ()
+        """Lines that somebody new may begin with."""
         self._closing = False
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
@@ -33,6 +42,8 @@ class Control:
         router.add_get("/sandbox/messages", self._messages)
         router.add_get("/sandbox/files/{file}", self._file)
         router.add_get("/sandbox/events", self._events)
+        router.add_get("/sandbox/completions", self._completions)
+        router.add_get("/sandbox/faults", self._faults)
         for name in ("commands", "clicks", "submissions", "closes", "messages", "faults"):
             router.add_post(f"/sandbox/{name}", self._post(getattr(self, f"_do_{name}")))
         router.add_get("/", self._page)
@@ -82,11 +93,24 @@ class Control:
         )
         return {"message": shown(self.workspace.post(where, message))}
 
-    async def _do_faults(self, body: Mapping[str, Any]) -> None:
-        fault = self.faults.get(str(body["fault"]))
-        if fault is None:
-            raise BadRequest(f"there is no fault {body['fault']!r}; there are {', '.join(sorted(self.faults))}")
-        await fault(body)
+    async def _do_faults(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        await self.faults.do(body)
+        self.workspace.tell("faults")
+        return {"broken": self.faults.as_json()["broken"]}
+
+    async def _faults(self, _request: web.Request) -> web.Response:
+        return web.json_response({"ok": True, **self.faults.as_json()})
+
+    async def _completions(self, request: web.Request) -> web.Response:
+        return web.json_response({"ok": True, "completions": list(self.complete(request.query.get("text", "")))})
+
+    def _complete(self, line: str) -> Sequence[Mapping[str, str]]:
+        """The commands alone, as the manifest has them."""
+        return [
+            {"text": f"{word} ", "label": word, "note": str(command.get("usage_hint", ""))}
+            for word, command in self.people.commands.items()
+            if word.startswith(line)
+        ]
 
     async def _state(self, request: web.Request) -> web.Response:
         who = self.workspace.user(request.query.get("user", "ana"))
@@ -104,7 +128,8 @@ class Control:
                 ],
                 "commands": list(self.people.commands.values()),
                 "views": [shown(view) for view in self.workspace.views.values() if view["_user"] == who.id],
-                "faults": [{"name": name} for name in sorted(self.faults)],
+                "examples": list(self.examples),
+                "groups": [{"id": id_, "handle": handle} for id_, (handle, _) in self.workspace.groups.items()],
                 "last_event": len(self.workspace.events),
             }
         )
@@ -150,6 +175,4 @@ class Control:
         index = PAGE / "index.html"
         if not index.is_file():
             return web.Response(text="The page is not part of this build; the sandbox's HTTP API is.")
-        return web.FileResponse(
-            index, headers={"Content-Security-Policy": "default-src 'self'; style-src 'self'; img-src 'self' data:"}
-        )
+        return web.FileResponse(index, headers=HEADERS)

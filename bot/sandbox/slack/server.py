@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import yaml
 from aiohttp import web
@@ -40,11 +39,6 @@ class LocalSlack:
         commands = {each["command"]: each for each in declared["features"].get("slash_commands", [])}
         self.people = People(self.workspace, self.socket_mode, commands)
         self.control = Control(self.workspace, self.people)
-        self.control.faults |= {
-            "drop_sockets": self._drop,
-            "disconnect": self._disconnect,
-            "api_error": self._api_error,
-        }
         self._port = port
         self.url = ""
 
@@ -86,15 +80,6 @@ class LocalSlack:
         ):
             return web.json_response({"ok": False, "error": "this address is for this machine only"}, status=403)
         return await handler(request)
-
-    async def _drop(self, _body: Mapping[str, Any]) -> None:
-        await self.socket_mode.drop()
-
-    async def _disconnect(self, body: Mapping[str, Any]) -> None:
-        await self.socket_mode.disconnect(str(body.get("reason", "refresh_requested")))
-
-    async def _api_error(self, body: Mapping[str, Any]) -> None:
-        self.api.faults[str(body["method"])] += [int(body.get("status", 500))] * int(body.get("times", 1))
 
     async def _upload(self, request: web.Request) -> web.Response:
         file = request.match_info["file"]

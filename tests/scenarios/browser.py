@@ -1,0 +1,50 @@
+"""Debian's chromium on the sandbox's page. Whatever a test does there, no request may leave the machine, and no error be logged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+CHROMIUM = shutil.which("chromium")
+
+
+@contextlib.asynccontextmanager
+async def browser() -> AsyncIterator[Browser]:
+    if not CHROMIUM:
+        if os.environ.get("CSM_TESTS_REQUIRE_ALL"):
+            pytest.fail("there is no chromium")
+        pytest.skip("there is no chromium")
+    async with async_playwright() as playwright:
+        found = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        await found.close()
+
+
+@contextlib.asynccontextmanager
+async def watched(found: Browser, url: str, **options: Any) -> AsyncIterator[Page]:
+    """A page at that address; fails when it asked for anything elsewhere, or logged an error."""
+    page = await found.new_page(**{"viewport": {"width": 1360, "height": 900}, **options})
+    page.set_default_timeout(15_000)
+    asked: list[str] = []
+    faults: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    await page.goto(url)
+    yield page
+    await page.close()
+    assert not faults
+    assert all(each.startswith((url, "data:")) for each in asked), "no request leaves the machine"
+
+
+async def send(page: Page, line: str) -> None:
+    """Type a line into the channel's message field."""
+    field = page.get_by_role("textbox", name="Message")
+    await field.fill(line)
+    await field.press("Enter")
