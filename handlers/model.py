@@ -163,6 +163,83 @@ class Invocation(Frozen):
     duration_s: float = 0.0
 
 
+class FlareFile(Frozen):
+    """One file of a flare's archive."""
+
+    name: str
+    """As the archive has it, stripped and bounded."""
+    size: int
+    """Bytes, unpacked."""
+    sensitive: Mapping[str, int] = {}
+    """How many secrets of each kind its text seems to hold; never one of them."""
+
+
+class FlareReview(Frozen):
+    """What a person looks at before an archive may leave: that very archive, named by its hash."""
+
+    path: str
+    """Where it lies, in `container`."""
+    name: str
+    size: int
+    """Bytes, packed."""
+    sha256: str
+    built_at: datetime
+    files: tuple[FlareFile, ...]
+    """Those that look sensitive first; bounded, see `file_count`."""
+    file_count: int
+    unpacked: int
+    """Bytes of all files, as the archive says."""
+    unscanned: tuple[str, ...] = ()
+    """`name: why`, for each file whose text was not looked at, or not all of it; bounded."""
+    unscanned_count: int = 0
+    site: str
+    """Of Datadog, where it goes."""
+    case: str = ""
+    """Digits; empty for a new case."""
+    email: str
+    local: bool = False
+    """Whether the command built it itself, and not the running Agent: some logs are missing then."""
+    warnings: tuple[str, ...] = ()
+    """Sentences for whoever decides."""
+    argv: tuple[str, ...]
+    container: str | None = None
+    why: str = ""
+
+    @property
+    def destination(self) -> str:
+        """Where it goes, in words."""
+        return f"{self.site}, {f'case {self.case}' if self.case else 'a new case'}"
+
+    @property
+    def sensitive(self) -> Mapping[str, int]:
+        """How many secrets of each kind the listed files seem to hold, the most first."""
+        found: Counter[str] = Counter()
+        for file in self.files:
+            found.update(file.sensitive)
+        return dict(found.most_common())
+
+
+class FlareOutcome(Frozen):
+    """What became of a reviewed archive."""
+
+    kind: Literal["uploaded", "declined", "not_uploaded", "failed", "in_doubt"]
+    """
+    `not_uploaded`: `y` was never written. `failed`: it was, and the Agent says that the upload failed.
+    `in_doubt`: `y` was written, or may have been, and what followed was not seen.
+    """
+    case: str = ""
+    """The number that Datadog returned, digits."""
+    message: str = ""
+    """The Agent's or Datadog's words, redacted and bounded."""
+
+
+class FlareRecord(Frozen):
+    """A flare that came to be reviewed, and what became of it."""
+
+    review: FlareReview
+    outcome: FlareOutcome
+
+
 class AgentResult(Frozen):
     """What one Agent's examination came to."""
 
@@ -184,6 +261,8 @@ class AgentResult(Frozen):
     invocations: tuple[Invocation, ...] = ()
     reused_from: str | None = None
     """The run whose result this is, when the Agent had been asked less than a minute before."""
+    flare: FlareRecord | None = None
+    """Of a flare whose archive was reviewed."""
 
 
 class Report(Frozen):

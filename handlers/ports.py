@@ -4,8 +4,9 @@ What the handlers need from the outside world. The composition root provides it;
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 
 class Clock(Protocol):
@@ -21,4 +22,16 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+        ...
+
+
+class Scratch(Protocol):
+    """Room for archives while they are looked at. Handlers have no disk."""
+
+    def open(self) -> AbstractAsyncContextManager[BinaryIO]:
+        """
+        An empty file to write, seek and read; nothing of it is left when the context is left.
+
+        Waits for its turn where only so many may be open at once.
+        """
         ...

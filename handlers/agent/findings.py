@@ -1,5 +1,5 @@
 """
-Every finding of the self-test, with its severity and what it makes of the verdict. One table.
+Every finding of the self-test and of the flare, with its severity and what it makes of the verdict. One table.
 
 `fail` is for what was observed to be wrong; whatever kept us from observing is `unknown`. Codes are a fixed
 surface: other programs match on them.
@@ -71,7 +71,90 @@ AGENT: Mapping[str, Kind] = {
     "agent.no_exit_status": Kind(_LOW, _UNKNOWN, "The platform did not say how the command ended."),
 }
 
-KINDS: Mapping[str, Kind] = {**SELFTEST, **AGENT}
+_CRITICAL, _INFO = Severity.CRITICAL, Severity.INFO
+
+FLARE: Mapping[str, Kind] = {
+    # No archive came to be reviewed.
+    "flare.no_command": Kind(_MEDIUM, _UNKNOWN, "The Agent has no container that could build a flare."),
+    "flare.unknown_command": Kind(_MEDIUM, _UNKNOWN, "No binary of this Agent knows how to build a flare."),
+    "flare.unknown_flag": Kind(_MEDIUM, _UNKNOWN, "The Agent does not know an option that csm gives: {detail}."),
+    "flare.email_asked": Kind(
+        _MEDIUM, _UNKNOWN, "The Agent asked for an e-mail address although it was given one. It was not answered."
+    ),
+    "flare.unexpected_prompt": Kind(
+        _MEDIUM, _UNKNOWN, "The Agent asked something that csm does not know: {detail}. It was not answered."
+    ),
+    "flare.new_wording": Kind(
+        _MEDIUM,
+        _UNKNOWN,
+        "The Agent asked for confirmation in words that csm does not know: {detail}. It was not answered.",
+    ),
+    "flare.spoke_on": Kind(
+        _MEDIUM, _UNKNOWN, "The Agent went on talking after its question, so an answer might have met another one."
+    ),
+    "flare.bad_path": Kind(_HIGH, _UNKNOWN, "The Agent named an archive that is not where flares are: {detail}."),
+    "flare.ended_early": Kind(_HIGH, _FAIL, "The Agent ended before it asked whether to upload: {detail}."),
+    "flare.build_failed": Kind(_HIGH, _FAIL, "The Agent could not build the archive: {detail}."),
+    "flare.build_timeout": Kind(_HIGH, _UNKNOWN, "The Agent had not built the archive in time and was ended."),
+    "flare.no_token": Kind(_HIGH, _FAIL, "The Agent's authentication token cannot be read by the command: {detail}."),
+    "flare.not_permitted": Kind(_HIGH, _FAIL, "The command was not permitted something it needs: {detail}."),
+    "flare.other_container": Kind(_MEDIUM, _FAIL, "The archive is not in the container that the command runs in."),
+    "flare.uploaded_unasked": Kind(_CRITICAL, _FAIL, "The Agent uploaded a flare without asking."),
+    "flare.archive_missing": Kind(_HIGH, _UNKNOWN, "The archive is not where the Agent says it is."),
+    "flare.archive_denied": Kind(_HIGH, _UNKNOWN, "csm may not read the archive, so nobody could review it."),
+    "flare.archive_lost": Kind(_MEDIUM, _UNKNOWN, "The archive could not be read to its end: {detail}."),
+    "flare.archive_too_large": Kind(_MEDIUM, _UNKNOWN, "The archive is larger than csm reviews: {detail}."),
+    "flare.archive_unreadable": Kind(_HIGH, _UNKNOWN, "The archive cannot be reviewed: {detail}."),
+    "flare.archive_unsteady": Kind(_HIGH, _UNKNOWN, "The archive changed while it was being read."),
+    "flare.no_hash": Kind(
+        _MEDIUM, _UNKNOWN, "The archive cannot be hashed where it lies, so it could not be checked again."
+    ),
+    # It was reviewed, and `y` was not written.
+    "flare.ended_waiting": Kind(
+        _MEDIUM, _UNKNOWN, "The Agent's command ended while it waited for an answer: {detail}."
+    ),
+    "flare.lost_waiting": Kind(_MEDIUM, _UNKNOWN, "The connection was lost while the archive waited for an answer."),
+    "flare.changed": Kind(
+        _CRITICAL, _UNKNOWN, "The archive is another one than the one that was reviewed: it changed."
+    ),
+    "flare.vanished": Kind(_HIGH, _UNKNOWN, "The archive vanished after its review."),
+    "flare.not_rechecked": Kind(
+        _MEDIUM, _UNKNOWN, "The archive could not be checked again before the upload: {detail}."
+    ),
+    "flare.left_behind": Kind(_INFO, Verdict.SKIPPED, "The archive still lies in {detail}."),
+    # `y` was written.
+    "flare.refused": Kind(_MEDIUM, _FAIL, "Datadog refused the flare: {detail}."),
+    "flare.api_key": Kind(_HIGH, _FAIL, "Datadog does not accept the Agent's API key."),
+    "flare.retries_exhausted": Kind(_MEDIUM, _FAIL, "The upload failed, and so did the Agent's own retries: {detail}."),
+    "flare.backend_unreachable": Kind(_MEDIUM, _FAIL, "The Agent did not reach Datadog's flare service: {detail}."),
+    "flare.http_error": Kind(_MEDIUM, _FAIL, "Datadog's flare service answered with an error: {detail}."),
+    "flare.bad_response": Kind(_MEDIUM, _FAIL, "What answered the Agent was not Datadog's flare service: {detail}."),
+    "flare.upload_failed": Kind(_MEDIUM, _FAIL, "The upload failed: {detail}."),
+    "flare.not_taken": Kind(_MEDIUM, _UNKNOWN, "The Agent took the approval for a no, and uploaded nothing."),
+    "flare.unclear": Kind(_MEDIUM, _UNKNOWN, "The Agent did not say what became of the upload."),
+    "flare.contradiction": Kind(_MEDIUM, _UNKNOWN, "The Agent said that the upload succeeded, and that it failed."),
+    "flare.upload_timeout": Kind(
+        _MEDIUM, _UNKNOWN, "The upload had not ended in time; whether Datadog has it is not known."
+    ),
+    "flare.upload_lost": Kind(
+        _MEDIUM, _UNKNOWN, "The connection was lost during the upload; whether Datadog has it is not known."
+    ),
+    "flare.uploaded_despite_no": Kind(_CRITICAL, _FAIL, "The Agent uploaded the archive although the answer was no."),
+    # It was uploaded, with a remark.
+    "flare.local": Kind(
+        _MEDIUM, Verdict.WARN, "The command built the archive itself, without the running Agent: some logs are missing."
+    ),
+    "flare.changed_during_upload": Kind(
+        _CRITICAL,
+        _UNKNOWN,
+        "The archive changed while it was uploaded: Datadog may have another one than was approved.",
+    ),
+    "flare.not_rechecked_after": Kind(
+        _LOW, Verdict.WARN, "Whether the archive stayed the same during the upload could not be checked: {detail}."
+    ),
+}
+
+KINDS: Mapping[str, Kind] = {**SELFTEST, **FLARE, **AGENT}
 
 CODES: Mapping[type[errors.ExecError], str] = {
     errors.Unreachable: "agent.unreachable",

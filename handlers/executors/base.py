@@ -12,14 +12,16 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from handlers.errors import DeadlineExceeded, ExecError, Output, OutputLimitExceeded
 from handlers.model import Agent, Platform
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ async def converse(
                     if not conversation.finished:
                         if not deadline.expired():  # ending has its own limit
                             deadline.reschedule(None)
-                        conversation.ended = await _in_spite_of_cancellation(session.end(limits.grace_s))
+                        conversation.ended = await uninterrupted(session.end(limits.grace_s))
     except TimeoutError:
         if not deadline.expired():
             raise
@@ -240,6 +242,22 @@ class Conversation:
         self.finished = True
         return status
 
+    async def pour(self, into: Callable[[bytes], object]) -> int:
+        """
+        Read to the end of the output, and return the exit status; stdout goes to `into` as it comes.
+
+        What was poured is not kept, in `output` neither, and counts towards the byte limit all the same.
+        """
+        poured = 0
+        while await self._receive():
+            received = self._received[Stream.STDOUT]
+            poured += len(received)
+            into(bytes(received))
+            received.clear()
+            if poured > self._limits.max_bytes:
+                raise self._too_much()
+        return await self.finish()
+
     async def _receive(self) -> bool:
         if self._eof:
             return False
@@ -251,11 +269,14 @@ class Conversation:
         room = self._limits.max_bytes - sum(map(len, self._received.values()))
         self._received[stream] += data[:room]
         if len(data) > room:
-            raise OutputLimitExceeded(f"it printed more than {self._limits.max_bytes} bytes and was ended")
+            raise self._too_much()
         return True
 
+    def _too_much(self) -> OutputLimitExceeded:
+        return OutputLimitExceeded(f"it printed more than {self._limits.max_bytes} bytes and was ended")
 
-async def _in_spite_of_cancellation(ending: Coroutine[Any, Any, bool]) -> bool:
+
+async def uninterrupted(ending: Coroutine[Any, Any, T]) -> T:
     """Await `ending` to its end, also when this task is being cancelled; then go on being cancelled."""
     task = asyncio.ensure_future(ending)
     try:
@@ -265,4 +286,4 @@ async def _in_spite_of_cancellation(ending: Coroutine[Any, Any, bool]) -> bool:
         raise
 
 
-__all__ = ["Completed", "Conversation", "Executor", "Limits", "Session", "Stream", "converse", "run"]
+__all__ = ["Completed", "Conversation", "Executor", "Limits", "Session", "Stream", "converse", "run", "uninterrupted"]

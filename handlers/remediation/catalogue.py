@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from handlers.model import Agent, Installation, Remediation, Step
-from handlers.remediation import links
+from handlers.remediation import flare, links
 from handlers.remediation.snippets import (
     ENABLE_SELF_TEST,
     ENABLE_WORKLOAD_PROTECTION,
@@ -20,8 +20,16 @@ from handlers.version import AgentVersion
 Steps = Callable[[Agent], tuple[Step, ...]]
 
 
-def remediate(code: str, agent: Agent, version: AgentVersion | None) -> Remediation:
-    """The advice for a finding on this Agent. Every code of `handlers.agent.findings` has one."""
+def remediate(
+    code: str, agent: Agent, version: AgentVersion | None, *, container: str = "", archive: str = ""
+) -> Remediation:
+    """
+    The advice for a finding on this Agent. Every code of `handlers.agent.findings` has one.
+
+    `container` and `archive` (a path there) make a flare's snippets exact.
+    """
+    if code in flare.ADVICE:
+        return flare.advise(code, flare.Place(agent, container, archive))
     summary, steps, docs = _ADVICE[code]
     if version is not None and version.era < (36, 0):
         summary += " Agents before 7.36 do not report single results: upgrade to see them."

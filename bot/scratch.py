@@ -1,0 +1,31 @@
+"""Room on this machine's disk for archives while they are looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator
+from typing import BinaryIO, cast
+
+MIB = 1024 * 1024
+
+
+class TemporaryScratch:
+    """
+    `handlers.ports.Scratch`: small archives stay in memory, larger ones go into a file without a name.
+
+    A file without a name cannot be opened by anybody else, and is gone with this process, however it ends.
+    """
+
+    def __init__(self, *, at_once: int = 4, in_memory: int = 8 * MIB, folder: str | None = None) -> None:
+        self._places = asyncio.Semaphore(at_once)
+        self._in_memory = in_memory
+        self._folder = folder
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[BinaryIO]:
+        """See `Scratch.open`. At most `at_once` are open; the others wait for their turn."""
+        async with self._places:
+            with tempfile.SpooledTemporaryFile(max_size=self._in_memory, dir=self._folder) as file:
+                yield cast("BinaryIO", file)

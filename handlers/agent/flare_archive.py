@@ -1,0 +1,238 @@
+"""
+What is in a flare's archive: its files, and how many secrets each seems to hold.
+
+The Agent that built the archive may be broken or hostile: whatever it claims costs bounded time and memory,
+and what was not looked at is said. Values are counted and forgotten. What the Agent's own scrubber has
+blanked (DataDog/datadog-agent:pkg/util/scrubber/default.go@0370fdff: eight stars or more, then up to five
+characters of a key) is no secret any more.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, BinaryIO
+
+from handlers.model import FlareFile
+from handlers.redaction import clean, redact
+
+MIB = 1024 * 1024
+PIECE = 512 * 1024
+"""How much text is looked at in one go; cut between lines."""
+
+_END, _END_OF_64, _TAIL = b"PK\x05\x06", b"PK\x06\x07", 22 + 0xFFFF
+_SCRUBBED_URL = re.compile(r"(?<=://)[^\s/@:]{0,256}:\*{8,}@")
+_SCRUBBED = re.compile(r"(?:(?:bearer|basic)[ \t]+)?[\"']?\*{8,}\w{0,5}[\"']?(?!\w)", re.IGNORECASE)
+_SITE = re.compile(r"^site: [\"']?([a-z0-9][a-z0-9.-]{3,60})[\"']?$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What looking at one archive may cost."""
+
+    most_files: int = 20_000
+    """More than these are not an archive to review."""
+    listed: int = 2_000
+    directory_bytes: int = 8 * MIB
+    """Of the archive's own list of files."""
+    file_bytes: int = 64 * MIB
+    """Of one file's text that are looked at."""
+    total_bytes: int = 1024 * MIB
+    """Of all text that is looked at."""
+    notes: int = 100
+    """How many files that were not looked at are named."""
+
+
+class Unreadable(Exception):
+    """It is not an archive that can be listed. `str(error)` says why, for people."""
+
+
+class Stopped(Exception):
+    """Nobody waits for it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What was found in an archive."""
+
+    files: tuple[FlareFile, ...]
+    file_count: int
+    unpacked: int
+    unscanned: tuple[str, ...]
+    unscanned_count: int
+    warnings: tuple[str, ...]
+    site: str
+    """The Datadog site in the Agent's own configuration; empty when it is not there."""
+
+
+def read_contents(file: BinaryIO, bounds: Bounds = Bounds(), *, stop: Callable[[], bool] = lambda: False) -> Contents:
+    """
+    List an archive and scan its text. Raises `Unreadable`, and `Stopped` soon after `stop` says so.
+
+    It works for seconds on a large archive and never waits, so it belongs in a thread.
+    """
+    return _Reading(file, bounds, stop).contents()
+
+
+class _Reading:
+    def __init__(self, file: BinaryIO, bounds: Bounds, stop: Callable[[], bool]) -> None:
+        self._file = file
+        self._bounds = bounds
+        self._stop = stop
+        self._left = bounds.total_bytes
+        self._unscanned: list[str] = []
+        self._warnings: list[str] = []
+        self._site = ""
+
+    def contents(self) -> Contents:
+        _check_directory(self._file, self._bounds)
+        try:
+            with zipfile.ZipFile(self._file) as archive:
+                return self._read(archive)
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError, struct.error) as error:
+            raise Unreadable(f"it is not a readable zip archive ({clean(str(error), max_chars=100)})") from error
+
+    def _read(self, archive: zipfile.ZipFile) -> Contents:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        if not members:
+            raise Unreadable("it is empty")
+        self._look_at_names(members)
+        found = [self._file_of(archive, member) for member in members]
+        found.sort(key=lambda file: (-sum(file.sensitive.values()), file.name))
+        if len(found) > self._bounds.listed:
+            self._warnings.append(f"It holds {len(found)} files; only {self._bounds.listed} of them are listed here.")
+        if self._unscanned:
+            self._warnings.append(
+                f"{_files(len(self._unscanned))} could not be scanned for secrets, or not to the end."
+            )
+        return Contents(
+            files=tuple(found[: self._bounds.listed]),
+            file_count=len(found),
+            unpacked=sum(member.file_size for member in members),
+            unscanned=tuple(self._unscanned[: self._bounds.notes]),
+            unscanned_count=len(self._unscanned),
+            warnings=tuple(self._warnings),
+            site=self._site,
+        )
+
+    def _look_at_names(self, members: list[zipfile.ZipInfo]) -> None:
+        names = [member.filename for member in members]
+        if repeated := len(names) - len(set(names)):
+            self._warnings.append(f"{_files(repeated)} have a name that another one has too.")
+        if outside := sum(_leads_outside(name) for name in names):
+            self._warnings.append(f"{_files(outside)} have names that lead out of the folder they are unpacked in.")
+        if encrypted := sum(bool(member.flag_bits & 1) for member in members):
+            self._warnings.append(f"{_files(encrypted)} are encrypted, so nobody can see what they hold.")
+        packed = sum(member.compress_size for member in members) or 1
+        unpacked = sum(member.file_size for member in members)
+        if unpacked > self._bounds.total_bytes and unpacked > 100 * packed:
+            self._warnings.append(
+                f"It unpacks to {unpacked // MIB} MiB, which no flare does: it may be meant to do harm."
+            )
+
+    def _file_of(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> FlareFile:
+        counts: Counter[str] = Counter()
+        name = _shown(member.filename)
+        why = self._scan(archive, member, counts)
+        if why:
+            self._unscanned.append(f"{name}: {why}")
+        return FlareFile(name=name, size=member.file_size, sensitive=dict(counts.most_common()))
+
+    def _scan(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, counts: Counter[str]) -> str:
+        """Count the secrets of one file; returns why not, or not all."""
+        if member.flag_bits & 1:
+            return "encrypted"
+        allowed = min(self._bounds.file_bytes, self._left)
+        if allowed <= 0:
+            return "the archive is too large to look at all of it"
+        try:
+            with archive.open(member) as opened:
+                return self._scan_text(member.filename, opened, allowed, counts)
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            NotImplementedError,
+            RuntimeError,
+            ValueError,
+        ) as error:
+            return f"damaged ({clean(str(error), max_chars=80)})"
+
+    def _scan_text(self, name: str, opened: IO[bytes], allowed: int, counts: Counter[str]) -> str:
+        read = 0
+        for piece in _pieces(opened, allowed):
+            if self._stop():
+                raise Stopped
+            read += len(piece)
+            self._left -= len(piece)
+            if b"\0" in piece:
+                return "binary" if read == len(piece) else "binary from its middle on"
+            text = piece.decode("utf-8", "replace")
+            counts.update(_secrets(text))
+            if (
+                not self._site
+                and name.endswith(("runtime_config_dump.yaml", "datadog.yaml"))
+                and (site := _SITE.search(text))
+            ):
+                self._site = site[1]
+        return f"only its first {read // MIB} MiB" if opened.read(1) else ""
+
+
+def _secrets(text: str) -> Mapping[str, int]:
+    if "********" in text:
+        text = _SCRUBBED.sub("none", _SCRUBBED_URL.sub("", text))
+    return redact(text).counts
+
+
+def _pieces(opened: IO[bytes], allowed: int) -> Iterator[bytes]:
+    """Its first `allowed` bytes, in pieces that end with a line where lines are not absurdly long."""
+    rest = b""
+    while allowed > 0 and (data := opened.read(min(PIECE, allowed))):
+        allowed -= len(data)
+        whole, newline, tail = data.rpartition(b"\n")
+        if newline:
+            yield rest + whole + newline
+            rest = tail
+        elif len(rest) + len(data) > PIECE:
+            yield rest + data
+            rest = b""
+        else:
+            rest += data
+    if rest:
+        yield rest
+
+
+def _check_directory(file: BinaryIO, bounds: Bounds) -> None:
+    """Refuse a list of files that is too long, before it is read into memory."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - _TAIL))
+    tail = file.read()
+    at = tail.rfind(_END)
+    if at < 0 or len(tail) < at + 22:
+        raise Unreadable("it is not a zip archive, or its end is missing")
+    entries, directory = struct.unpack("<HL", tail[at + 10 : at + 16])
+    beyond = tail[max(0, at - 20) : at].startswith(_END_OF_64)
+    if beyond or entries > bounds.most_files or directory > bounds.directory_bytes:
+        raise Unreadable(f"it claims to hold more than {bounds.most_files} files")
+
+
+def _leads_outside(name: str) -> bool:
+    return name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or re.match(r"[A-Za-z]:", name) is not None
+
+
+def _shown(name: str) -> str:
+    return (
+        clean(name.replace("\n", " ").replace("\r", " ").replace("\t", " "), max_chars=200).replace("\n", " ")
+        or "(no name)"
+    )
+
+
+def _files(number: int) -> str:
+    return "1 file" if number == 1 else f"{number} files"

@@ -1,0 +1,25 @@
+"""
+`flare`: an archive that is built, reviewed, and uploaded by the very process that asked.
+
+The Agent builds an archive, asks `Are you sure you want to upload a flare? [y/N]` on its stdin, and waits for
+ever. `hold` keeps that process, and shows what is about to leave; `HeldFlare` writes the answer to it. Running
+the command again to upload would build another archive than the one that was looked at.
+
+    async with hold(agent, executor, clock, scratch, request) as held:
+        ...                        # show held.review; wait for a decision, or for held.ended()
+        result = await held.approve()   # or held.decline("…")
+
+`y` is written in one place only (`HeldFlare.approve`), after the known question was seen and nothing after it,
+and when the archive's hash is that of the review. Whatever else happens writes `n` or ends the process.
+
+**What a hash before the upload can and cannot do.** The Agent opens the archive after it reads `y`, so whoever
+may write in its temporary directory could exchange the archive between csm's last look and that moment; neither
+the Agent nor a platform offers a way to hand it an open file. The window is kept to one message on an open
+connection; the archive is hashed again after the upload, and a difference is a critical finding.
+"""
+
+from handlers.flare.holding import HeldFlare, hold
+from handlers.flare.request import FlareRequest, FlareSettings
+from handlers.flare.results import FlareFailed
+
+__all__ = ["FlareFailed", "FlareRequest", "FlareSettings", "HeldFlare", "hold"]

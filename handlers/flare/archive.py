@@ -1,0 +1,143 @@
+"""The archive where it lies: read in one stream, and hashed in place. No byte of it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import re
+import threading
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from handlers.agent.findings import CODES
+from handlers.agent.flare_archive import Contents, Stopped, Unreadable, read_contents
+from handlers.errors import BinaryMissing, ExecError, OutputLimitExceeded
+from handlers.executors.base import Completed, Executor, Limits, converse, run, uninterrupted
+from handlers.executors.ending import PYTHONS
+from handlers.flare.request import FlareSettings
+from handlers.model import Agent
+from handlers.ports import Scratch
+
+_HASH = re.compile(rb"^\\?([0-9a-f]{64})\b")
+_PROGRAM = """
+import hashlib, sys
+found = hashlib.sha256()
+with open(sys.argv[1], "rb") as archive:
+    for piece in iter(lambda: archive.read(1048576), b""):
+        found.update(piece)
+print(found.hexdigest())
+"""
+
+
+class ArchiveTrouble(Exception):
+    """The archive cannot be had. A finding's code, and what shows it."""
+
+    def __init__(self, code: str, detail: str = "", evidence: bytes | str = b"") -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.evidence = evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at an archive found."""
+
+    size: int
+    sha256: str
+    contents: Contents
+
+
+class Archive:
+    """One archive in one container of an Agent."""
+
+    def __init__(
+        self, executor: Executor, agent: Agent, container: str | None, path: str, settings: FlareSettings
+    ) -> None:
+        self._executor = executor
+        self._agent = agent
+        self._container = container
+        self.path = path
+        self._settings = settings
+        self._hashers = [("sha256sum", path), *((python, "-I", "-S", "-c", _PROGRAM, path) for python in PYTHONS)]
+
+    async def look(self, scratch: Scratch) -> Look:
+        """Read it to its end, hash, list and scan it. Raises `ArchiveTrouble`."""
+        async with scratch.open() as file:
+            size, sha256 = await self._fetch(file)
+            if await self.sha256() != sha256:
+                raise ArchiveTrouble("flare.archive_unsteady")
+            try:
+                return Look(size, sha256, await _in_a_thread(file, self._settings))
+            except Unreadable as error:
+                raise ArchiveTrouble("flare.archive_unreadable", str(error)) from error
+
+    async def sha256(self) -> str:
+        """Its hash, taken where it lies. Raises `ArchiveTrouble`; the hasher that worked is the first the next time."""
+        limits = Limits(deadline_s=self._settings.hash_deadline_s, max_bytes=16 * 1024)
+        while self._hashers:
+            try:
+                done = await run(
+                    self._executor, self._agent, self._hashers[0], container=self._container, limits=limits
+                )
+            except BinaryMissing:
+                del self._hashers[0]
+                continue
+            except ExecError as error:
+                raise ArchiveTrouble(CODES[type(error)], str(error), str(error)) from error
+            found = _HASH.match(done.output.stdout)
+            if found and done.exit_status == 0:
+                return found[1].decode()
+            raise _unreadable(done)
+        raise ArchiveTrouble("flare.no_hash")
+
+    async def _fetch(self, file: BinaryIO) -> tuple[int, str]:
+        """Its bytes into `file`; their number and hash, taken as they came."""
+        digest = hashlib.sha256()
+
+        def take(data: bytes) -> None:
+            digest.update(data)
+            file.write(data)
+
+        most = self._settings.archive_max_bytes
+        limits = Limits(deadline_s=self._settings.read_deadline_s, max_bytes=most)
+        try:
+            async with converse(
+                self._executor, self._agent, ("cat", self.path), container=self._container, limits=limits, stdin=False
+            ) as reading:
+                status = await reading.pour(take)
+        except OutputLimitExceeded as error:
+            raise ArchiveTrouble("flare.archive_too_large", f"more than {most // 1024**2} MiB") from error
+        except ExecError as error:
+            raise ArchiveTrouble("flare.archive_lost", str(error), str(error)) from error
+        if status != 0:
+            raise _unreadable(Completed(("cat",), status, reading.output, 0.0))
+        return file.tell(), digest.hexdigest()
+
+
+def _unreadable(done: Completed) -> ArchiveTrouble:
+    said = done.output.stderr.decode("utf-8", "replace").lower()
+    if "no such file" in said or "filenotfounderror" in said:
+        return ArchiveTrouble("flare.archive_missing", evidence=done.output.stderr)
+    if "permission denied" in said or "permissionerror" in said:
+        return ArchiveTrouble("flare.archive_denied", evidence=done.output.stderr)
+    detail = f"{done.argv[0]} exited {done.exit_status}"
+    return ArchiveTrouble("flare.archive_lost", detail, done.output.stderr)
+
+
+async def _in_a_thread(file: BinaryIO, settings: FlareSettings) -> Contents:
+    """Scanning takes seconds of a processor. The file is not let go before the thread has."""
+    stop = threading.Event()
+    scanning = asyncio.ensure_future(asyncio.to_thread(read_contents, file, settings.bounds, stop=stop.is_set))
+    try:
+        return await asyncio.shield(scanning)
+    except asyncio.CancelledError:
+        stop.set()
+        await uninterrupted(_ended(scanning))
+        raise
+
+
+async def _ended(scanning: asyncio.Future[Contents]) -> None:
+    with contextlib.suppress(Stopped, Unreadable):
+        await scanning

@@ -1,0 +1,200 @@
+"""From a request to a question about a reviewed archive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import PurePosixPath
+
+from handlers import version as versions
+from handlers.agent.commands import Choice, version_command
+from handlers.agent.findings import CODES
+from handlers.agent.flare_commands import flare_commands, locally
+from handlers.agent.flare_output import QUESTION, Question, Trouble, read_early_end, read_question
+from handlers.errors import DeadlineExceeded, ExecError
+from handlers.executors.base import Conversation, Executor, Limits, converse, run
+from handlers.flare.archive import Archive, ArchiveTrouble
+from handlers.flare.request import FlareRequest, FlareSettings
+from handlers.flare.results import Account
+from handlers.flare.waiting import Waiting, waiting
+from handlers.model import Agent, Finding, FlareReview, Invocation
+from handlers.ports import Clock, Scratch
+from handlers.redaction import clean
+
+_ANOTHER_COMMAND_MAY_DO = {
+    "agent.binary_missing",
+    "agent.container_not_ready",
+    "flare.archive_missing",
+    "flare.other_container",
+    "flare.unknown_command",
+}
+"""Where nothing was uploaded for sure, and the next choice may come further."""
+
+
+class Building:
+    """One flare until it can be decided on."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        executor: Executor,
+        clock: Clock,
+        scratch: Scratch,
+        request: FlareRequest,
+        *,
+        settings: FlareSettings,
+        on_step: Callable[[str], None],
+    ) -> None:
+        self._agent = agent
+        self._executor = executor
+        self._clock = clock
+        self._scratch = scratch
+        self._request = request
+        self._settings = settings
+        self._on_step = on_step
+        self.account = Account(agent, clock, clock.monotonic(), versions.from_tag(agent.version or ""))
+
+    async def begin(self, stack: contextlib.AsyncExitStack) -> tuple[Waiting, Archive, FlareReview]:
+        """
+        Build and review an archive; `stack` then holds the process that waits for the answer.
+
+        Raises `FlareFailed`, and nothing was uploaded then.
+        """
+        if self._agent.phase != "Running":
+            raise self.account.failed(self.account.finding("agent.not_running", self._agent.phase))
+        if self.account.version is None:
+            await self._ask_version()
+        choices = list(flare_commands(self._agent, self.account.version, self._request.case, self._request.email))
+        if not choices:
+            names = ", ".join(container.name for container in self._agent.containers)
+            raise self.account.failed(self.account.finding("flare.no_command", evidence=[f"containers: {names}"]))
+        while True:
+            choice = self.account.choice = choices.pop(0)
+            try:
+                return await stack.enter_async_context(self._attempt(choice))
+            except _Stopped as stopped:
+                code = stopped.finding.code
+                if code == "flare.other_container" and (local := locally(choice)):
+                    choices.insert(0, local)
+                if not choices or code not in _ANOTHER_COMMAND_MAY_DO:
+                    raise self.account.failed(stopped.finding) from stopped
+
+    @contextlib.asynccontextmanager
+    async def _attempt(self, choice: Choice) -> AsyncIterator[tuple[Waiting, Archive, FlareReview]]:
+        """One command, up to a reviewed archive; leaving the block ends it. Raises `_Stopped` before that."""
+        container = self._agent.container(choice.container) if choice.container else None
+        if container is not None and not container.ready:
+            raise _Stopped(self.account.finding("agent.container_not_ready", f"{container.name} is {container.state}"))
+        settings, held = self._settings, False
+        total = settings.build_deadline_s + settings.hold_s + settings.upload_deadline_s
+        limits = Limits(deadline_s=total, max_bytes=settings.output_bytes)
+        self._on_step(f"{PurePosixPath(choice.argv[0]).name} builds the archive")
+        self.account.invocations.append(Invocation(argv=choice.argv, container=choice.container, why=choice.why))
+        try:
+            async with converse(
+                self._executor, self._agent, choice.argv, container=choice.container, limits=limits
+            ) as talk:
+                question = await self._question(talk)
+                async with waiting(talk) as process:
+                    reviewed = await self._reviewed(choice, question)
+                    held = True
+                    yield process, *reviewed
+        except ExecError as error:
+            if held and not isinstance(error, DeadlineExceeded):
+                raise
+            raise _Stopped(self._cut_short(error)) from error
+
+    async def _question(self, talk: Conversation) -> Question:
+        """Read until the known question; anything else is the end of it."""
+        try:
+            async with asyncio.timeout(self._settings.build_deadline_s):
+                asked = await talk.expect(QUESTION)
+                status = None if asked else await talk.finish()
+        except TimeoutError:
+            raise _Stopped(self._finding("flare.build_timeout", talk)) from None
+        output = talk.output
+        if status is not None:
+            found: Question | Trouble | None = read_early_end(output.stdout, output.stderr, status)
+        else:
+            found = read_question(output.stdout)
+        if isinstance(found, Question):
+            return found
+        code = found.code if found else "flare.unexpected_prompt"
+        raise _Stopped(self._finding(code, talk, found.words.splitlines()[-1] if found and found.words else ""))
+
+    async def _reviewed(self, choice: Choice, question: Question) -> tuple[Archive, FlareReview]:
+        """Read the archive and say what is in it."""
+        self._on_step("csm reads the archive")
+        self.account.archive = question.path
+        archive = Archive(self._executor, self._agent, choice.container, question.path, self._settings)
+        try:
+            look = await archive.look(self._scratch)
+        except ArchiveTrouble as trouble:
+            evidence = [f"archive: {clean(question.path, max_chars=300)}"]
+            evidence += clean(trouble.evidence, max_chars=500).splitlines()
+            raise _Stopped(self.account.finding(trouble.code, trouble.detail, evidence)) from trouble
+        contents = look.contents
+        return archive, FlareReview(
+            path=question.path,
+            name=PurePosixPath(question.path).name,
+            size=look.size,
+            sha256=look.sha256,
+            built_at=self._clock.now(),
+            files=contents.files,
+            file_count=contents.file_count,
+            unpacked=contents.unpacked,
+            unscanned=contents.unscanned,
+            unscanned_count=contents.unscanned_count,
+            site=contents.site or self._settings.site,
+            case=self._request.case,
+            email=self._request.email,
+            local=question.local,
+            warnings=(*_local_warning(question), *contents.warnings),
+            argv=choice.argv,
+            container=choice.container,
+            why=choice.why,
+        )
+
+    async def _ask_version(self) -> None:
+        """A version that cannot be found out leaves the choice open."""
+        choice = version_command(self._agent)
+        if choice.container is not None and not self._agent.container(choice.container):
+            return
+        limits = Limits(deadline_s=30.0, max_bytes=64 * 1024)
+        try:
+            done = await run(self._executor, self._agent, choice.argv, container=choice.container, limits=limits)
+        except ExecError:
+            return
+        self.account.version = versions.from_output(clean(done.output.stdout))
+
+    def _finding(self, code: str, talk: Conversation, detail: str = "") -> Finding:
+        output = talk.output
+        said = output.stdout[-4000:] + (b"\n" if output.stdout and output.stderr else b"") + output.stderr[-4000:]
+        return self.account.finding(code, detail, said)
+
+    def _cut_short(self, error: ExecError) -> Finding:
+        code = "flare.build_timeout" if isinstance(error, DeadlineExceeded) else CODES[type(error)]
+        said = [
+            str(error),
+            *clean(error.output.stdout[-2000:]).splitlines()[-5:],
+            *clean(error.output.stderr[-2000:]).splitlines()[-5:],
+        ]
+        if not error.ended:
+            said.append("The process may still be there. It was not answered, so it uploads nothing.")
+        return self.account.finding(code, str(error), [line for line in map(clean, said) if line.strip()])
+
+
+class _Stopped(Exception):
+    """This command does not lead to a question about a reviewed archive."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.code)
+        self.finding = finding
+
+
+def _local_warning(question: Question) -> tuple[str, ...]:
+    if not question.local:
+        return ()
+    reason = clean(question.local_reason, max_chars=300)
+    return (f"The command built the archive itself, so some logs are missing. {reason}".strip(),)

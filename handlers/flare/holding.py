@@ -1,0 +1,185 @@
+"""A reviewed archive whose process waits for an answer, and the answer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Literal
+
+from handlers.agent.findings import KINDS
+from handlers.agent.flare_output import Trouble, Uploaded, read_answer
+from handlers.errors import ExecError
+from handlers.executors.base import Executor
+from handlers.flare.archive import Archive, ArchiveTrouble
+from handlers.flare.building import Building
+from handlers.flare.request import DEFAULTS, FlareRequest, FlareSettings
+from handlers.flare.results import Account
+from handlers.flare.waiting import Waiting
+from handlers.model import Agent, AgentResult, Finding, FlareOutcome, FlareReview, Verdict, worst
+from handlers.ports import Clock, Scratch
+from handlers.redaction import clean
+
+Kind = Literal["uploaded", "declined", "not_uploaded", "failed", "in_doubt"]
+
+
+@contextlib.asynccontextmanager
+async def hold(
+    agent: Agent,
+    executor: Executor,
+    clock: Clock,
+    scratch: Scratch,
+    request: FlareRequest,
+    *,
+    settings: FlareSettings = DEFAULTS,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[HeldFlare]:
+    """
+    Build an archive, review it, and hold the process that asks whether to upload it.
+
+    Raises `FlareFailed` when no archive came to be reviewed, or from within the block when it was held for
+    longer than `settings.hold_s`. Leaving the block without a decision, in whatever way, writes `n` where
+    that is still possible and ends the process.
+    """
+    building = Building(agent, executor, clock, scratch, request, settings=settings, on_step=on_step)
+    async with contextlib.AsyncExitStack() as stack:
+        process, archive, review = await building.begin(stack)
+        yield HeldFlare(process, archive, review, building.account, settings)
+
+
+class HeldFlare:
+    """One archive, its review, and the process that waits for the decision on it. Decided once."""
+
+    def __init__(
+        self, process: Waiting, archive: Archive, review: FlareReview, account: Account, settings: FlareSettings
+    ) -> None:
+        self._process = process
+        self._archive = archive
+        self._account = account
+        self._settings = settings
+        self._decided = False
+        self.review = review
+
+    @property
+    def answered(self) -> bool:
+        """Whether `y` was written, or may have been. From then on an upload cannot be excluded."""
+        return self._process.answer == b"y"
+
+    async def ended(self) -> AgentResult:
+        """Wait until the process ends, or the connection is lost, before a decision."""
+        await self._process.ended()
+        return self._gone()
+
+    async def approve(self) -> AgentResult:
+        """
+        Hash the archive again, and answer `y` only when it is the one that was reviewed.
+
+        Never raises for what the Agent does; a cancellation ends the process, see `answered`.
+        """
+        self._decide()
+        if self._process.over():
+            return self._gone()
+        if trouble := await self._changed():
+            return await self._not_uploaded(trouble)
+        if self._process.over():
+            return self._gone()
+        if spoke := self._process.spoke_on:
+            return await self._not_uploaded(self._account.finding("flare.spoke_on", evidence=spoke))
+        try:
+            await self._process.yes()
+        except ExecError as error:
+            return self._result("in_doubt", self._account.finding("flare.upload_lost", evidence=str(error)))
+        return await self._uploaded()
+
+    async def decline(self, reason: str) -> AgentResult:
+        """Answer `n`, and wait for the end. `reason` is a sentence for people."""
+        self._decide()
+        return await self._declined("declined", Verdict.SKIPPED, reason, ())
+
+    def _decide(self) -> None:
+        assert not self._decided, "a flare is decided once"
+        self._decided = True
+
+    async def _changed(self) -> Finding | None:
+        """What speaks against this archive being the one that was reviewed."""
+        try:
+            now = await self._archive.sha256()
+        except ArchiveTrouble as trouble:
+            code = "flare.vanished" if trouble.code == "flare.archive_missing" else "flare.not_rechecked"
+            return self._account.finding(code, trouble.detail or trouble.code, trouble.evidence)
+        if now != self.review.sha256:
+            return self._account.finding("flare.changed", evidence=[f"reviewed: {self.review.sha256}", f"now: {now}"])
+        return None
+
+    async def _not_uploaded(self, finding: Finding) -> AgentResult:
+        return await self._declined("not_uploaded", KINDS[finding.code].verdict, finding.summary, (finding,))
+
+    async def _declined(self, kind: Kind, verdict: Verdict, reason: str, findings: Sequence[Finding]) -> AgentResult:
+        await self._process.no()
+        await self._process.ended(self._settings.decline_deadline_s)
+        if isinstance(read_answer(self._process.stdout, self._process.stderr, 0), Uploaded):
+            return self._result("in_doubt", self._account.finding("flare.uploaded_despite_no", evidence=self._said()))
+        if not any(finding.code == "flare.vanished" for finding in findings):
+            findings = (*findings, self._left_behind())
+        return self._account.result(
+            verdict, reason, findings, review=self.review, outcome=FlareOutcome(kind=kind, message=reason)
+        )
+
+    def _gone(self) -> AgentResult:
+        """It ended before it was answered."""
+        process = self._process
+        if isinstance(read_answer(process.stdout, process.stderr, 0), Uploaded):
+            return self._result("in_doubt", self._account.finding("flare.uploaded_unasked", evidence=self._said()))
+        if lost := process.lost:
+            return self._result("not_uploaded", self._account.finding("flare.lost_waiting", evidence=str(lost)))
+        said = clean(self._said(), max_chars=200) or "it said nothing more"
+        detail = f"exit status {process.exit_status}, {said}"
+        return self._result("not_uploaded", self._account.finding("flare.ended_waiting", detail, self._said()))
+
+    async def _uploaded(self) -> AgentResult:
+        """Wait for what the Agent says of its upload."""
+        process = self._process
+        if not await process.ended(self._settings.upload_deadline_s):
+            return self._result("in_doubt", self._account.finding("flare.upload_timeout", evidence=self._said()))
+        answer = read_answer(process.stdout, process.stderr, process.exit_status)
+        if isinstance(answer, Uploaded):
+            return await self._confirmed(answer)
+        lines = answer.words.splitlines()
+        evidence = self._said() or str(process.lost or "it said nothing")
+        finding = self._account.finding(answer.code, lines[0] if lines else "it said nothing", evidence)
+        failed = KINDS[answer.code].verdict is Verdict.FAIL
+        return self._result("failed" if failed else "in_doubt", finding, answer)
+
+    async def _confirmed(self, answer: Uploaded) -> AgentResult:
+        """Datadog has it. What is still to be said is whether it was the approved one, and all of it."""
+        remarks = [self._account.finding("flare.local")] if self.review.local else []
+        try:
+            if await self._archive.sha256() != self.review.sha256:
+                remarks.append(self._account.finding("flare.changed_during_upload"))
+        except ArchiveTrouble as trouble:
+            detail = trouble.detail or KINDS[trouble.code].summary
+            remarks.append(self._account.finding("flare.not_rechecked_after", detail, trouble.evidence))
+        verdict = worst([Verdict.PASS, *(KINDS[remark.code].verdict for remark in remarks)])
+        reason = f"Datadog has the archive, as case {answer.case}." if answer.case else "Datadog has the archive."
+        outcome = FlareOutcome(kind="uploaded", case=answer.case, message=clean(answer.words, max_chars=500))
+        return self._account.result(verdict, reason, remarks, review=self.review, outcome=outcome)
+
+    def _result(self, kind: Kind, finding: Finding, trouble: Trouble | None = None) -> AgentResult:
+        message = clean(trouble.words, max_chars=500) if trouble else finding.summary
+        return self._account.result(
+            KINDS[finding.code].verdict,
+            finding.summary,
+            (finding, self._left_behind()),
+            review=self.review,
+            outcome=FlareOutcome(kind=kind, message=message or finding.summary),
+        )
+
+    def _left_behind(self) -> Finding:
+        where = f"{self.review.container}: {self.review.path}" if self.review.container else self.review.path
+        return self._account.finding("flare.left_behind", where)
+
+    def _said(self) -> bytes:
+        """What came after the question, and on stderr."""
+        return b"\n".join(filter(None, (self._process.spoke_on, self._process.stderr[-4000:].strip())))
+
+
+__all__ = ["HeldFlare", "hold"]

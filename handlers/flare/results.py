@@ -1,0 +1,92 @@
+"""A flare's result: its findings, its verdict, its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from handlers.agent.commands import Choice
+from handlers.agent.findings import KINDS
+from handlers.errors import CsmError
+from handlers.model import (
+    Agent,
+    AgentResult,
+    Finding,
+    FlareOutcome,
+    FlareRecord,
+    FlareReview,
+    Invocation,
+    Verdict,
+)
+from handlers.ports import Clock
+from handlers.redaction import clean, clean_lines
+from handlers.remediation import remediate
+from handlers.version import AgentVersion
+
+
+class FlareFailed(CsmError):
+    """No archive came to be reviewed, and nothing was uploaded. `result` says why."""
+
+    def __init__(self, result: AgentResult) -> None:
+        super().__init__(result.reason)
+        self.result = result
+
+
+@dataclass(slots=True)
+class Account:
+    """What has been done so far, from which results are made."""
+
+    agent: Agent
+    clock: Clock
+    began: float
+    version: AgentVersion | None = None
+    choice: Choice | None = None
+    invocations: list[Invocation] = field(default_factory=list)
+    archive: str = ""
+
+    def finding(self, code: str, detail: str = "", evidence: bytes | str | Sequence[str] = ()) -> Finding:
+        """A coded finding with its advice."""
+        kind = KINDS[code]
+        words = " ".join(clean(detail, max_chars=300).split()).rstrip(".")
+        container = self.choice.container if self.choice else None
+        return Finding(
+            code=code,
+            severity=kind.severity,
+            summary=kind.summary.format(
+                agent=self.agent.name, detail=words or "it did not say why", container=container
+            ),
+            evidence=clean_lines(evidence) if isinstance(evidence, (bytes, str)) else tuple(evidence),
+            remediation=remediate(code, self.agent, self.version, container=container or "", archive=self.archive),
+        )
+
+    def failed(self, finding: Finding) -> FlareFailed:
+        """The error for an archive that did not come to be reviewed."""
+        return FlareFailed(self.result(KINDS[finding.code].verdict, finding.summary, (finding,)))
+
+    def result(
+        self,
+        verdict: Verdict,
+        reason: str,
+        findings: Sequence[Finding] = (),
+        *,
+        review: FlareReview | None = None,
+        outcome: FlareOutcome | None = None,
+    ) -> AgentResult:
+        """The Agent's result. Findings are sorted, the worst first."""
+        choice = self.choice
+        return AgentResult(
+            agent=self.agent.name,
+            platform=self.agent.platform,
+            installation=self.agent.installation,
+            node=self.agent.node,
+            agent_version=str(self.version) if self.version else None,
+            verdict=verdict,
+            reason=reason,
+            argv=choice.argv if choice else (),
+            container=choice.container if choice else None,
+            why=choice.why if choice else "",
+            duration_s=round(self.clock.monotonic() - self.began, 3),
+            findings=tuple(sorted(findings, key=lambda finding: -finding.severity.badness)),
+            invocations=tuple(self.invocations),
+            flare=FlareRecord(review=review, outcome=outcome) if review and outcome else None,
+        )

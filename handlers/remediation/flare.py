@@ -1,0 +1,265 @@
+"""What to do about each finding of the flare."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from handlers.model import Agent, Installation, Remediation, Step
+from handlers.remediation import links
+from handlers.remediation.snippets import describe, logs, shell
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a flare's archive lies; what is not known stands as `<…>` in snippets."""
+
+    agent: Agent
+    container: str
+    archive: str
+
+    def command(self, *argv: str) -> str:
+        """What a person types to run `argv` there."""
+        words = shlex.join(argv)
+        match self.agent.installation:
+            case Installation.DOCKER:
+                return f"docker exec -it {self.agent.name} {words}"
+            case Installation.HOST:
+                return f"sudo {words}"
+            case _:
+                pod, namespace = self.agent.handle or self.agent.name, self.agent.namespace or "<namespace>"
+                return f"kubectl -n {namespace} exec -it {pod} -c {self.container or 'agent'} -- {words}"
+
+    @property
+    def path(self) -> str:
+        return self.archive or "/tmp/datadog-agent-<time>.zip"  # noqa: S108 - a placeholder for people
+
+    @property
+    def binary(self) -> str:
+        return "datadog-agent" if self.agent.installation is Installation.HOST else "agent"
+
+
+Steps = Callable[[Place], tuple[Step, ...]]
+
+
+def advise(code: str, place: Place) -> Remediation:
+    """The advice for one of the flare's findings."""
+    summary, steps, docs = ADVICE[code]
+    return Remediation(summary=summary, steps=steps(place), docs=docs)
+
+
+def _none(_place: Place) -> tuple[Step, ...]:
+    return ()
+
+
+def _by_hand(place: Place) -> tuple[Step, ...]:
+    return (shell(place.agent, "See what it asks, and answer it yourself", place.command(place.binary, "flare")),)
+
+
+def _remove(place: Place) -> tuple[Step, ...]:
+    return (shell(place.agent, "Remove the archive", place.command("rm", place.path)),)
+
+
+def _look(place: Place) -> tuple[Step, ...]:
+    return (shell(place.agent, "See the archive", place.command("ls", "-l", place.path)),)
+
+
+def _log(place: Place) -> tuple[Step, ...]:
+    return (logs(place.agent, place.container if place.agent.installation not in _UNDIVIDED else "agent"),)
+
+
+_UNDIVIDED = (Installation.DOCKER, Installation.HOST)
+
+
+def _state(place: Place) -> tuple[Step, ...]:
+    return (describe(place.agent),)
+
+
+def _look_and_log(place: Place) -> tuple[Step, ...]:
+    return (describe(place.agent), *_log(place))
+
+
+def _room(place: Place) -> tuple[Step, ...]:
+    return (
+        shell(place.agent, "See how much room its temporary directory has", place.command("df", "-h", "/tmp")),  # noqa: S108
+        *_log(place),
+    )
+
+
+def _reach(place: Place) -> tuple[Step, ...]:
+    return (
+        shell(
+            place.agent, "See what the Agent itself says of its connections", place.command(place.binary, "diagnose")
+        ),
+    )
+
+
+def _status(place: Place) -> tuple[Step, ...]:
+    return (
+        shell(
+            place.agent,
+            "See which keys the Agent has, and whether they are valid",
+            place.command(place.binary, "status"),
+        ),
+    )
+
+
+def _rights(place: Place) -> tuple[Step, ...]:
+    if place.agent.installation is not Installation.HOST:
+        return _look(place)
+    lines = (
+        "csm ALL=(root) NOPASSWD: /opt/datadog-agent/bin/agent/agent flare *\n"
+        "csm ALL=(root) NOPASSWD: /opt/datadog-agent/embedded/bin/security-agent flare *\n"
+        "csm ALL=(root) NOPASSWD: /usr/bin/cat /tmp/datadog-agent-*.zip\n"
+        "csm ALL=(root) NOPASSWD: /usr/bin/sha256sum /tmp/datadog-agent-*.zip\n"
+    )
+    title = "Lines for /etc/sudoers.d/csm; set sudo: true for the target"
+    return (Step(platform=place.agent.installation, title=title, language="text", snippet=lines), *_look(place))
+
+
+_AGAIN = "Ask for a new flare; it is reviewed anew."
+_FLARE, _AGENT = (links.SEND_A_FLARE,), (links.SEND_A_FLARE, links.AGENT_TROUBLESHOOTING)
+_UNKNOWN_QUESTION = (
+    "This Agent asks what csm does not know how to answer, so nothing was answered and nothing was uploaded. Send the flare by"
+    " hand, and report the Agent's version to csm."
+)
+
+ADVICE: Mapping[str, tuple[str, Steps, tuple[str, ...]]] = {
+    "flare.no_command": ("Check that this is a Datadog Agent, and which containers it has.", _state, _AGENT),
+    "flare.unknown_command": ("Check the image: no binary of a Datadog Agent was found there.", _state, _AGENT),
+    "flare.unknown_flag": (
+        "Send the flare by hand, and report the Agent's version to csm; or upgrade the Agent.",
+        _by_hand,
+        _FLARE,
+    ),
+    "flare.email_asked": (_UNKNOWN_QUESTION, _by_hand, _FLARE),
+    "flare.unexpected_prompt": (_UNKNOWN_QUESTION, _by_hand, _FLARE),
+    "flare.new_wording": (_UNKNOWN_QUESTION, _by_hand, _FLARE),
+    "flare.spoke_on": (_UNKNOWN_QUESTION, _by_hand, _FLARE),
+    "flare.bad_path": (
+        "The Agent's TMPDIR may be set to another place than /tmp. Send the flare by hand if that is meant to be so.",
+        _by_hand,
+        _FLARE,
+    ),
+    "flare.ended_early": ("Read the evidence, and the Agent's log around that time.", _look_and_log, _AGENT),
+    "flare.build_failed": ("See whether its temporary directory is full or read-only.", _room, _AGENT),
+    "flare.build_timeout": (
+        "A check or a provider of the Agent may be stuck, or it waits for an answer that csm does not know. Read its log, then ask again.",
+        _look_and_log,
+        _AGENT,
+    ),
+    "flare.no_token": (
+        "The command must run as the user that owns the Agent's auth_token: root, or dd-agent.",
+        _rights,
+        _AGENT,
+    ),
+    "flare.not_permitted": ("Let csm run the command as root, or as dd-agent.", _rights, _AGENT),
+    "flare.other_container": (
+        "The Agent's containers must share their /tmp, or the flare must be built with --local, which csm tried where it can.",
+        _state,
+        _FLARE,
+    ),
+    "flare.uploaded_unasked": (
+        "This is not how a Datadog Agent behaves. Treat the node as compromised until you know better, and ask Datadog's support which flare they have.",
+        _look_and_log,
+        _FLARE,
+    ),
+    "flare.archive_missing": (
+        "Something removed it, or it is in another container. See what cleans /tmp there, then ask again.",
+        _look,
+        _FLARE,
+    ),
+    "flare.archive_denied": ("Let csm read the archive: run its commands as root, or as dd-agent.", _rights, _FLARE),
+    "flare.archive_lost": (
+        "Ask again. If it stays so, look at the node and at what is between it and csm.",
+        _state,
+        _FLARE,
+    ),
+    "flare.archive_too_large": (
+        "Raise csm's limit if there is room for it, or remove old logs and core files that the Agent puts into its flares.",
+        _look,
+        _FLARE,
+    ),
+    "flare.archive_unreadable": (
+        "Ask again. If it stays so, the Agent's disk is full or its archive is tampered with.",
+        _room,
+        _AGENT,
+    ),
+    "flare.archive_unsteady": (
+        "Something writes to the archive. Find out what does, before you ask again.",
+        _look,
+        _AGENT,
+    ),
+    "flare.no_hash": (
+        "The Agent's image has neither sha256sum nor the Agent's Python. Send the flare by hand.",
+        _by_hand,
+        _FLARE,
+    ),
+    "flare.ended_waiting": (f"Its container may have been restarted. {_AGAIN}", _state, _FLARE),
+    "flare.lost_waiting": (
+        f"{_AGAIN} If it stays so, look at what cuts idle connections between csm and the Agent.",
+        _state,
+        _FLARE,
+    ),
+    "flare.changed": (
+        f"Find out who wrote to the archive: nothing but the Agent should. {_AGAIN}",
+        _look,
+        _FLARE,
+    ),
+    "flare.vanished": (f"See what cleans /tmp there. {_AGAIN}", _look, _FLARE),
+    "flare.not_rechecked": (_AGAIN, _state, _FLARE),
+    "flare.left_behind": ("Remove it when nobody needs it.", _remove, _FLARE),
+    "flare.refused": (
+        "The words are Datadog's. Check that the case exists and is open, and that the e-mail address is the one of the case.",
+        _none,
+        _FLARE,
+    ),
+    "flare.api_key": (
+        "Check the Agent's API key and its site; a key is valid on one site only.",
+        _status,
+        (links.SITES, *_AGENT),
+    ),
+    "flare.retries_exhausted": (f"See whether the Agent reaches Datadog at all. {_AGAIN}", _reach, (links.NETWORK,)),
+    "flare.backend_unreachable": (
+        "Let the Agent reach *.agent.<site> on port 443, or set its proxy.",
+        _reach,
+        (links.NETWORK, links.PROXY),
+    ),
+    "flare.http_error": (
+        f"Wait a few minutes. {_AGAIN} If it stays so, look at what is between the Agent and Datadog.",
+        _reach,
+        (links.NETWORK,),
+    ),
+    "flare.bad_response": (
+        "A proxy or a portal answers in Datadog's place. Check the Agent's proxy.",
+        _reach,
+        (links.PROXY,),
+    ),
+    "flare.upload_failed": (f"Read the evidence. {_AGAIN}", _reach, (links.NETWORK, *_FLARE)),
+    "flare.not_taken": ("Send the flare by hand, and report the Agent's version to csm.", _by_hand, _FLARE),
+    "flare.unclear": ("Ask Datadog's support whether they have it, before you send another one.", _none, _FLARE),
+    "flare.contradiction": ("Ask Datadog's support whether they have it, before you send another one.", _none, _FLARE),
+    "flare.upload_timeout": (
+        "Ask Datadog's support whether they have it, before you send another one.",
+        _reach,
+        _FLARE,
+    ),
+    "flare.upload_lost": ("Ask Datadog's support whether they have it, before you send another one.", _state, _FLARE),
+    "flare.uploaded_despite_no": (
+        "This is not how a Datadog Agent behaves. Ask Datadog's support to delete the flare, and find out what the binary is.",
+        _look_and_log,
+        _FLARE,
+    ),
+    "flare.local": (
+        "See why the running Agent does not answer the command: its command port, its token, or it is not running.",
+        _look_and_log,
+        _AGENT,
+    ),
+    "flare.changed_during_upload": (
+        "Find out who wrote to the archive, and ask Datadog's support to delete the flare.",
+        _look,
+        _FLARE,
+    ),
+    "flare.not_rechecked_after": ("Look at the archive yourself, if it matters.", _look, _FLARE),
+}
