@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_S = 1.2
 LAST_PAUSE_S = 10.0
+ARRIVAL_S = 2.0
+"""How long the end waits for an update that is on its way."""
 GROWTH = 1.15
 """Pauses grow by this factor: a run of a minute makes about 15 updates, one of ten minutes about 70."""
 
@@ -56,6 +58,7 @@ class LiveMessage:
         self._changed = asyncio.Event()
         self._shown: Post | None = None
         self._task: asyncio.Task[None] | None = None
+        self._on_its_way: asyncio.Future[None] | None = None
 
     def changed(self) -> None:
         """Say that there is something new to show."""
@@ -69,8 +72,10 @@ class LiveMessage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task is not None
+        # Given up, an update on its way could still arrive, and overtake the final one.
+        if self._on_its_way is not None:
+            await asyncio.wait({self._on_its_way}, timeout=ARRIVAL_S)
         self._task.cancel()
-        # An update on its way must not overtake the final one.
         await asyncio.wait({self._task})
 
     async def _follow(self) -> None:
@@ -87,7 +92,10 @@ class LiveMessage:
 
     async def _show(self, post: Post) -> None:
         self._shown = post
+        self._on_its_way = asyncio.get_running_loop().create_future()
         try:
             await self._messenger.update(self._sent, post, patience_s=60)
         except Undeliverable as error:
             log.warning("slack.progress_not_shown", error=error.error)
+        finally:
+            self._on_its_way.set_result(None)

@@ -125,8 +125,13 @@ class Messenger:
         elif known and await self._shared(uploads, known, thread_ts):
             await self._store.sent(run, key, channel=channel, ts="shared", extra=json.dumps(uploads))
             return
+
+        async def shared_after_all() -> Mapping[str, Any] | None:
+            return {"ok": True} if await self._shared(uploads, Sent(channel, "", time.time()), thread_ts) else None
+
         await self._call(
             self._client.files_completeUploadExternal,
+            instead_of_repeating=shared_after_all,
             files=uploads,
             channel_id=channel,
             thread_ts=thread_ts,
@@ -256,10 +261,11 @@ class Messenger:
         waiting does not change, or when patience is at its end.
         """
         name = getattr(method, "__name__", "call")
-        give_up = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
+        now = asyncio.get_running_loop().time
+        give_up = now() + (self._patience_s if patience_s is None else patience_s)
         pause = 0.5
         while True:
-            await asyncio.sleep(max(0.0, self._paused_until.get(name, 0.0) - time.monotonic()))
+            await asyncio.sleep(max(0.0, self._paused_until.get(name, 0.0) - now()))
             self.calls += 1
             try:
                 return await method(**{key: value for key, value in arguments.items() if value is not None})  # type: ignore[no-any-return]
@@ -267,14 +273,14 @@ class Messenger:
                 status, headers, reason = _refusal(error)
                 if status == 429:
                     wait = float(headers.get("Retry-After", 1))
-                    self._paused_until[name] = time.monotonic() + wait
+                    self._paused_until[name] = now() + wait
                 elif status < 500 and reason not in BROKEN:
                     raise Undeliverable(reason) from error
                 else:
                     wait, pause = pause, min(pause * 2, 30)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 wait, pause, reason = pause, min(pause * 2, 30), type(error).__name__
-            if time.monotonic() + wait > give_up:
+            if now() + wait > give_up:
                 raise Undeliverable(reason)
             log.info("slack.waiting", method=name, seconds=wait, reason=reason)
             await asyncio.sleep(wait)

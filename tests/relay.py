@@ -15,7 +15,7 @@ class Relay:
 
     def __init__(self, connect: Callable[[], Awaitable[Streams]]) -> None:
         self._connect = connect
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._writers: dict[asyncio.StreamWriter, asyncio.Event] = {}
         self._passing: set[asyncio.Task[None]] = set()
         self._flowing = _open_gate()
         self.refusing = False
@@ -23,10 +23,11 @@ class Relay:
         self.connections = 0
         self.port = 0
 
-    def cut(self) -> None:
-        """Reset every connection that is open."""
-        for writer in list(self._writers):
-            writer.transport.abort()
+    def cut(self, *, hushed: bool = False) -> None:
+        """Reset every connection that is open, or those that were hushed."""
+        for writer, flowing in list(self._writers.items()):
+            if not hushed or not flowing.is_set():
+                writer.transport.abort()
 
     def hush(self) -> None:
         """Let nothing through any more, and say nothing of it: as behind a firewall that forgot the connection."""
@@ -60,11 +61,11 @@ class Relay:
         try:
             there, back = await self._connect()
             writers.append(back)
-            self._writers.update(writers)
+            self._writers |= dict.fromkeys(writers, flowing)
             await asyncio.gather(_pump(reader, back, flowing), _pump(there, writer, flowing))
         finally:
-            self._writers.difference_update(writers)
             for each in writers:
+                self._writers.pop(each, None)
                 each.transport.abort()
             for each in writers:
                 with contextlib.suppress(OSError):

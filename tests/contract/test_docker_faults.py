@@ -150,7 +150,7 @@ async def test_a_container_that_is_between_restarts_is_told_as_not_ready(
     engine.start(created)
     executor = DockerExecutor("edge", DockerSettings(base_url=engine.csm_url))
     stack.push_async_callback(executor.aclose)
-    while engine.inspect_container(created)["State"]["Status"] != "restarting":  # noqa: ASYNC110 - the engine has no event for it
+    while engine.inspect_container(created)["State"]["Status"] != "restarting":
         await asyncio.sleep(0.05)
     agent = next(agent for agent in await executor.agents() if agent.handle == created)
 

@@ -20,7 +20,7 @@ def rows(sandbox: World, query: str) -> list[tuple[object, ...]]:
 
 async def until(sandbox: World, query: str, expected: list[tuple[object, ...]]) -> None:
     async with asyncio.timeout(20):
-        while rows(sandbox, query) != expected:  # noqa: ASYNC110 - another process's database has no event
+        while rows(sandbox, query) != expected:
             await asyncio.sleep(0.05)
 
 
