@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 MOST_NAME = 256
+
+LOAD_64 = 0x18
+"""The instruction that loads 64 bits, in two slots. From one of these sources, it loads a map."""
+MAP_SOURCES = (1, 2, 5, 6)
 
 
 class Seen(BaseModel):
@@ -25,9 +30,11 @@ class Seen(BaseModel):
 
 
 class Attachment(StrEnum):
-    """How a program or filter is attached to a hook. In the order in which the kernel runs them."""
+    """How a program or filter is attached to a hook. A chain's order says which runs first: tcx before any filter."""
 
     NETKIT = "netkit"
+    """Runs while a packet goes over to the other device of the pair: after this one's egress, before that one's
+    ingress. Both devices of a pair list it, so a program is at the end of an egress chain and the start of an ingress one."""
     TCX = "tcx"
     FILTER = "filter"
     """A classic filter of clsact."""
@@ -51,7 +58,9 @@ class Entry(Seen):
     """As the filter is named by whoever attached it; tcx and netkit have none of their own."""
     direct_action: bool | None = None
     actions: tuple[str, ...] = ()
-    """Kinds of the actions attached to a filter that is not direct-action: `gact drop`, `mirred`, …"""
+    """Actions attached to a filter that is not direct-action, as kind and control: `gact drop`, `mirred egress mirror pipe`, …"""
+    skip_sw: bool = False
+    """Whether the filter is for hardware alone: then the kernel does not run it."""
 
 
 class Device(Seen):
@@ -63,10 +72,17 @@ class Device(Seen):
     """`veth`, `bridge`, `netkit`, … as netlink says it; empty for plain devices."""
     up: bool | None = None
     clsact: bool | None = None
+    qdisc: str = Field(default="", max_length=MOST_NAME)
+    """What holds its classic filters: `clsact`, the older `ingress` (in whose place clsact cannot be made), or nothing."""
+    link: int | None = None
+    """The index of the device that it is tied to: the peer of a veth, in its own namespace."""
     ingress: tuple[Entry, ...] | None = None
     egress: tuple[Entry, ...] | None = None
     tcx_seen: bool | None = None
-    """Whether tcx and netkit programs could be listed. `False` on a kernel without tcx means: there are none."""
+    """
+    Whether tcx and netkit programs could be listed. `True` also on a kernel that has no tcx, where there are none;
+    `False`: not seen, so what the chain holds is not all, and `unseen` says why.
+    """
     unseen: tuple[str, ...] = ()
 
 
@@ -81,6 +97,8 @@ class Namespace(Seen):
     name: str = Field(default="", max_length=MOST_NAME)
     """Of its first process, or of a named namespace; for people."""
     devices: tuple[Device, ...] = ()
+    vanished: tuple[str, ...] = ()
+    """Devices that were there first and gone before all was read: nothing is known of them, and nothing need be."""
     unseen: tuple[str, ...] = ()
 
 
@@ -93,8 +111,16 @@ class Program(Seen):
     tag: str = Field(default="", max_length=32)
     instructions: str | None = None
     """Its translated instructions in base64, eight bytes each, in the node's byte order; `None` when hidden."""
+    """A `call` in them keeps its offset in `off` when it is to a function of the program (source register 1)."""
+    same_as: int | None = None
+    """The program whose instructions are the same but for the maps that they load: read `Evidence.program`."""
+    loads: tuple[int, ...] = ()
+    """The ids of the maps that its instructions load, in their order."""
     calls: Mapping[int, str] = {}
-    """Helper functions by the index of the calling instruction, where their names could be found out."""
+    """
+    Helper functions by the index of the calling instruction, where the kernel shows them: `bpf_redirect`, `bpf_tail_call`,
+    or what the verifier put in a helper's place. With `same_as`, read `Evidence.program`.
+    """
     maps: tuple[int, ...] = ()
     unseen: tuple[str, ...] = ()
 
@@ -148,10 +174,40 @@ class Evidence(Seen):
     """`tools`: from `tc -j` and `bpftool -j`, which see less."""
     byte_order: Literal["little", "big"] = "little"
     kernel: str = Field(default="", max_length=MOST_NAME)
+    tcx: bool | None = None
+    """Whether the kernel knows tcx. `None`: not seen."""
     duration_s: float = 0.0
     agent: AgentSeen = AgentSeen()
     namespaces: tuple[Namespace, ...] = ()
+    vanished: int = 0
+    """How many namespaces were gone before they were read."""
     programs: Mapping[int, Program] = {}
     program_arrays: Mapping[int, ProgramArray] = {}
     unseen: tuple[str, ...] = ()
     """What could not be seen at all, and why: sentences for people."""
+
+    def program(self, number: int) -> Program | None:
+        """A program with its instructions and calls, also where the document gives them once for many."""
+        found = self.programs.get(number)
+        if found is None or found.same_as is None:
+            return found
+        source = self.programs.get(found.same_as, found)
+        instructions = None
+        with contextlib.suppress(ValueError):
+            code = _with_maps(source.code(), found.loads, self.byte_order)
+            instructions = base64.b64encode(code).decode() or None
+        unseen = found.unseen or source.unseen
+        return found.model_copy(update={"instructions": instructions, "calls": source.calls, "unseen": unseen})
+
+
+def _with_maps(code: bytes, loads: Sequence[int], byte_order: Literal["little", "big"]) -> bytes:
+    """Instructions that load these maps, where others are loaded. What has too few or too many is left as it is."""
+    found = bytearray(code)
+    opcodes, numbers = code[::8], iter(loads)
+    index = opcodes.find(LOAD_64)
+    while 0 <= index < len(code) // 8:
+        source = code[index * 8 + 1] >> 4 if byte_order == "little" else code[index * 8 + 1] & 15
+        if source in MAP_SOURCES and (number := next(numbers, None)) is not None:
+            found[index * 8 + 4 : index * 8 + 8] = (number & 0xFFFFFFFF).to_bytes(4, byte_order)
+        index = opcodes.find(LOAD_64, index + 2)
+    return bytes(found)

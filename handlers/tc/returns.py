@@ -131,7 +131,7 @@ class Analyst:
 
     def _analysed(self, program: int) -> _Own:
         if program not in self._own:
-            seen = self._evidence.programs.get(program)
+            seen = self._evidence.program(program)
             self._own[program] = self._analyse(program, seen)
         return self._own[program]
 

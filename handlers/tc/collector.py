@@ -1,0 +1,981 @@
+#!/usr/bin/env python3
+"""
+Print what this node's kernel knows about packet classifiers, and the Agent's own settings, as `csm.tc-evidence/1`.
+
+One file, standard library only, Python 3.8 and up. It runs on the Agent's node, in the container that has the rights,
+usually from its standard input: it writes nothing but its answer, starts no process and leaves no file. It only reads,
+and what it may not read it says in `unseen`; missing rights are not an error. See `handlers.tc.evidence` for the
+document, and `handlers.tc.collect` for how it gets there.
+
+Kernel facts are cited as `linux:path`; they were read in 6.6 and hold from 4.19 on unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import errno
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import sys
+import time
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NoReturn, Optional, Sequence, Set, Tuple
+
+Facts = Dict[str, Any]
+"""An object of the document."""
+
+SCHEMA = "csm.tc-evidence/1"
+DEADLINE_S = 20.0
+"""When time is up, what was collected so far is printed, and says so."""
+MOST_BYTES = 8 * 1024 * 1024
+MOST_NAMESPACES = 2000
+MOST_PROGRAMS = 20000
+MOST_INSTRUCTION_BYTES = 4 * 1024 * 1024
+"""Of all programs, before base64. Programs that differ in nothing but their maps are counted once."""
+MOST_NAME = 256
+MOST_UNSEEN = 50
+
+
+class TimeUp(BaseException):
+    """The deadline has passed, wherever the program is."""
+
+
+def main() -> int:
+    """Collect, print. The exit status is 0 whenever a document was printed."""
+    collection = Collection()
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, _time_is_up)
+        signal.setitimer(signal.ITIMER_REAL, DEADLINE_S)
+    try:
+        collection.collect()
+    except TimeUp:
+        collection.document["unseen"].append("Time was up after {:g} s: the rest was not read.".format(DEADLINE_S))
+    finally:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    sys.stdout.write(collection.to_json() + "\n")
+    sys.stdout.flush()
+    return 0
+
+
+def _time_is_up(*_: object) -> NoReturn:
+    raise TimeUp
+
+
+class Collection:
+    """The document while it is being collected. `document` is whole at any moment."""
+
+    def __init__(self, proc: Optional[str] = None) -> None:
+        self.proc = proc or host_proc(os.environ)
+        self.started = time.monotonic()
+        self.document: Facts = {
+            "schema": SCHEMA,
+            "collector": "python",
+            "byte_order": sys.byteorder,
+            "kernel": text(os.uname().release),
+            "agent": {},
+            "namespaces": [],
+            "vanished": 0,
+            "programs": {},
+            "program_arrays": {},
+            "unseen": [],
+        }
+
+    def collect(self) -> None:
+        """Fill the document."""
+        unseen = self.document["unseen"]
+        bpf = Bpf()
+        processes = Processes(self.proc, unseen)
+        for namespace in find_namespaces(processes, unseen):
+            read = read_namespace(namespace, bpf)
+            if read is None:
+                self.document["vanished"] += 1
+            else:
+                self.document["namespaces"].append(read)
+        pair_netkits(self.document["namespaces"])
+        if bpf.has_tcx is not None:
+            self.document["tcx"] = bpf.has_tcx
+        programs = Programs(bpf, self.document["programs"], self.document["program_arrays"], unseen)
+        programs.read(program_ids(self.document["namespaces"]))
+        programs.name_calls(os.path.join(self.proc, "kallsyms"))
+
+    def to_json(self) -> str:
+        """The document, cut down to its limit: instructions go first, then devices."""
+        self.document["duration_s"] = round(time.monotonic() - self.started, 3)
+        del self.document["unseen"][MOST_UNSEEN:]
+        for cut in (None, self._without_instructions, self._without_devices):
+            if cut:
+                cut()
+            found = json.dumps(self.document, separators=(",", ":"), sort_keys=False)
+            if len(found) <= MOST_BYTES:
+                break
+        return found
+
+    def _without_instructions(self) -> None:
+        for program in self.document["programs"].values():
+            for key in ("instructions", "same_as", "loads", "calls"):
+                program.pop(key, None)
+        self.document["unseen"].insert(0, "The document was too large: instructions of programs were left out.")
+
+    def _without_devices(self) -> None:
+        for namespace in self.document["namespaces"]:
+            namespace["unseen"] = ["The document was too large: devices were left out."]
+            del namespace["devices"][20:]
+        self.document["programs"] = {}
+        self.document["program_arrays"] = {}
+
+
+# -- words ------------------------------------------------------------------------------------------------------
+
+
+def text(raw: "bytes | str", most: int = MOST_NAME) -> str:
+    """Foreign bytes or text as printable text: control characters and what is no UTF-8 as `\\x1b`, and not too long."""
+    if isinstance(raw, bytes):
+        raw = raw.split(b"\0")[0].decode("utf-8", "backslashreplace")
+    shown = "".join(each if each.isprintable() else _escaped(each) for each in raw[:most])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def why(error: OSError) -> str:
+    """An error in a few words: `Operation not permitted`."""
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
+# -- bpf(2) -----------------------------------------------------------------------------------------------------
+
+BPF_CALLS = {
+    "x86_64": 321, "aarch64": 280, "ppc64le": 361, "ppc64": 361, "s390x": 351, "riscv64": 280, "loongarch64": 280,
+    "armv7l": 386, "armv6l": 386, "i686": 357, "i386": 357,
+}  # fmt: skip
+MAP_LOOKUP, PROG_FD, MAP_FD, INFO, PROG_QUERY, LINK_FD, LINK_NEXT = 1, 13, 14, 15, 16, 30, 31
+TCX = {"ingress": 46, "egress": 47}
+NETKIT_PRIMARY, NETKIT_PEER = 54, 55
+PROG_ARRAY, EXTENSION, TRACING_LINK = 3, 28, 2
+MOST_ATTACHED = 64
+"""linux:include/linux/bpf_mprog.h BPF_MPROG_MAX."""
+
+
+class Bpf:
+    """The system call, and the few commands that are needed. All raise `OSError`."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._call = self._libc.syscall
+        self._call.restype = ctypes.c_long
+        self._number = BPF_CALLS.get(os.uname().machine)
+        self._attr = ctypes.create_string_buffer(64)
+        self._ids = (ctypes.c_uint32 * MOST_ATTACHED)()
+        self.has_tcx: Optional[bool] = None
+        """Whether the kernel knows tcx, once something was asked."""
+
+    def __call__(self, command: int) -> int:
+        if self._number is None:
+            raise OSError(errno.ENOSYS, "bpf")
+        result = self._call(self._number, command, self._attr, 64)
+        if result < 0:
+            raise OSError(ctypes.get_errno(), "bpf")
+        return int(result)
+
+    def _set(self, layout: str, *values: int) -> None:
+        ctypes.memset(self._attr, 0, 64)
+        struct.pack_into(layout, self._attr, 0, *values)
+
+    def enter(self, descriptor: int) -> None:
+        """Enter a network namespace, with the calling thread only."""
+        if self._libc.setns(descriptor, 0x40000000):
+            raise OSError(ctypes.get_errno(), "setns")
+
+    def attached(self, ifindex: int, kind: int) -> List[int]:
+        """Ids of the programs at a device's tcx or netkit hook, in the order in which they run."""
+        self._set("=IIIIQI", ifindex, kind, 0, 0, ctypes.addressof(self._ids), MOST_ATTACHED)
+        self(PROG_QUERY)
+        (count,) = struct.unpack_from("=I", self._attr, 24)
+        return list(self._ids[:count])
+
+    def open(self, command: int, number: int) -> int:
+        """A descriptor for the program, map or link of this id."""
+        self._set("=I", number)
+        return self(command)
+
+    def next_link(self, number: int) -> int:
+        """The id of the link after this one. `ENOENT` when there is none."""
+        self._set("=I", number)
+        self(LINK_NEXT)
+        return int(struct.unpack_from("=I", self._attr, 4)[0])
+
+    def info(self, descriptor: int, buffer: "ctypes.Array[ctypes.c_char]") -> None:
+        """Fill the buffer with what is known of a program, map or link. What it holds is read first."""
+        self._set("=IIQ", descriptor, len(buffer), ctypes.addressof(buffer))
+        self(INFO)
+
+    def entries(self, descriptor: int, size: int) -> Iterator[Tuple[int, int]]:
+        """Pairs of index and program id of a program array."""
+        key, value = ctypes.c_uint32(), ctypes.c_uint32()
+        self._set("=IIQQQ", descriptor, 0, ctypes.addressof(key), ctypes.addressof(value), 0)
+        call, number, attr = self._call, self._number, self._attr
+        for index in range(size):
+            key.value = index
+            if call(number, MAP_LOOKUP, attr, 64) == 0:
+                yield index, value.value
+            elif ctypes.get_errno() != errno.ENOENT:
+                raise OSError(ctypes.get_errno(), "bpf")
+
+
+# -- rtnetlink --------------------------------------------------------------------------------------------------
+
+GETLINK, GETQDISC, GETTFILTER = 18, 38, 46
+DUMP, INTERRUPTED = 0x301, 0x10
+TRIES = 3
+ERROR, DONE = 2, 3
+PARENTS = {"ingress": 0xFFFFFFF2, "egress": 0xFFFFFFF3}
+CLSACT = 0xFFFF0000
+"""The handle of clsact, and of the older `ingress` qdisc."""
+
+
+class Netlink:
+    """A socket for dumps, in the namespace in which it was made."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        self.interrupted = False
+        """Whether a dump was interrupted by a change each time it was tried."""
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def dump(self, kind: int, body: bytes) -> List[bytes]:
+        """All answers to a dump. One that a change interrupted is asked for again."""
+        for _ in range(TRIES):
+            found, whole = self._dump(kind, body)
+            if whole:
+                break
+        self.interrupted |= not whole
+        return found
+
+    def _dump(self, kind: int, body: bytes) -> Tuple[List[bytes], bool]:
+        self._socket.send(struct.pack("=IHHII", len(body) + 16, kind, DUMP, 1, 0) + body)
+        found: List[bytes] = []
+        whole = True
+        while True:
+            data = self._socket.recv(65536)
+            place = 0
+            while place + 16 <= len(data):
+                length, answer, flags, _, _ = struct.unpack_from("=IHHII", data, place)
+                if flags & INTERRUPTED:
+                    whole = False
+                if answer == DONE:
+                    return found, whole
+                if answer == ERROR:
+                    (code,) = struct.unpack_from("=i", data, place + 16)
+                    raise OSError(-code, "netlink")
+                found.append(data[place + 16 : place + length])
+                place += (length + 3) & ~3
+
+
+def attributes(data: bytes, place: int) -> Dict[int, bytes]:
+    """The attributes from a place on, by kind. Flags of the kind (nested, byte order) are taken off."""
+    found = {}
+    end = len(data)
+    while place + 4 <= end:
+        length, kind = struct.unpack_from("=HH", data, place)
+        if length < 4:
+            break
+        found[kind & 0x3FFF] = data[place + 4 : place + length]
+        place += (length + 3) & ~3
+    return found
+
+
+def links(netlink: Netlink) -> Dict[int, Facts]:
+    """Devices: index -> {name, index, kind, up, link}."""
+    found = {}
+    # 8: RTEXT_FILTER_SKIP_STATS, so that an answer is half as long.
+    for message in netlink.dump(GETLINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0) + struct.pack("=HHI", 8, 29, 8)):
+        _, _, index, flags, _ = struct.unpack_from("=BxHiII", message)
+        attrs = attributes(message, 16)
+        device: Facts = {"name": text(attrs.get(3, b"")), "index": index, "up": bool(flags & 1)}
+        kind = attributes(attrs.get(18, b""), 0).get(1)
+        if kind:
+            device["kind"] = text(kind)
+        if 5 in attrs:
+            device["link"] = u32(attrs[5])
+        found[index] = device
+    return found
+
+
+def qdiscs(netlink: Netlink) -> Dict[int, str]:
+    """The kind of qdisc that holds classic filters, by device: `clsact` or `ingress`."""
+    found = {}
+    for message in netlink.dump(GETQDISC, bytes(20)):
+        index, handle = struct.unpack_from("=iI", message, 4)
+        if handle == CLSACT:
+            found[index] = text(attributes(message, 20).get(1, b""))
+    return found
+
+
+def filters(netlink: Netlink, index: int, direction: str) -> List[Facts]:
+    """The classic filters of one chain, in the order in which they run: chain 0 first, then as the kernel walks them."""
+    body = struct.pack("=BxxxiIII", 0, index, 0, PARENTS[direction], 0)
+    found = [entry for entry in map(filter_entry, netlink.dump(GETTFILTER, body)) if entry]
+    return sorted(found, key=lambda entry: int(entry["chain"]))
+
+
+ACTIONS_OF = {"bpf": 1, "u32": 7, "flower": 3, "matchall": 2, "basic": 3, "fw": 4, "cgroup": 1, "flow": 9, "route": 6}
+"""Which attribute of a filter's options holds its actions (linux:include/uapi/linux/pkt_cls.h)."""
+FLAGS_OF = {"bpf": 9, "flower": 22, "matchall": 3, "u32": 11}
+PARMS_OF = {"csum": 1, "nat": 1, "pedit": 2, "police": 1}
+"""Which attribute of an action's options holds its control; 2 for the rest (linux:include/uapi/linux/tc_act)."""
+CONTROLS = {
+    -1: "continue", 0: "ok", 1: "reclassify", 2: "drop", 3: "pipe", 4: "stolen", 5: "queued", 6: "repeat",
+    7: "redirect", 8: "trap",
+}  # fmt: skip
+MIRRED = {1: "egress redirect", 2: "egress mirror", 3: "ingress redirect", 4: "ingress mirror"}
+
+
+def filter_entry(message: bytes) -> Optional[Facts]:
+    """One filter. `None` for what only announces a priority, or is a hash table of u32."""
+    _, handle, _, info = struct.unpack_from("=iIII", message, 4)
+    attrs = attributes(message, 20)
+    if 2 not in attrs:
+        return None
+    kind, options = text(attrs.get(1, b"")), attributes(attrs[2], 0)
+    if kind == "u32" and 5 not in options:  # TCA_U32_SEL
+        return None
+    entry: Facts = {
+        "attachment": "filter",
+        "kind": kind,
+        "pref": info >> 16,
+        "handle": handle,
+        "chain": u32(attrs.get(11)) or 0,
+        "protocol": socket.ntohs(info & 0xFFFF),
+    }
+    if kind == "bpf":
+        entry["name"] = text(options.get(7, b""))
+        entry["direct_action"] = bool((u32(options.get(8)) or 0) & 1)
+        if 11 in options:
+            entry["program"] = u32(options[11])
+    actions = filter_actions(options.get(ACTIONS_OF.get(kind, 0), b""))
+    if actions:
+        entry["actions"] = actions
+    if (u32(options.get(FLAGS_OF.get(kind, 0))) or 0) & 2:  # TCA_CLS_FLAGS_SKIP_SW
+        entry["skip_sw"] = True
+    return entry
+
+
+def filter_actions(data: bytes) -> List[str]:
+    """Kinds and controls of the actions of a filter, in their order: `gact drop`, `mirred egress redirect stolen`."""
+    found = []
+    for _, action in sorted(attributes(data, 0).items()):
+        attrs = attributes(action, 0)
+        kind = text(attrs.get(1, b""))
+        parms = attributes(attrs.get(2, b""), 0).get(PARMS_OF.get(kind, 2), b"")
+        words = [kind]
+        if kind == "mirred" and len(parms) >= 24:
+            words.append(MIRRED.get(struct.unpack_from("=i", parms, 20)[0], "?"))
+        if len(parms) >= 12:
+            words.append(control(struct.unpack_from("=i", parms, 4 if kind == "police" else 8)[0]))
+        found.append(" ".join(words))
+    return found
+
+
+def control(code: int) -> str:
+    """What an action makes of the packet, in the words of `tc`."""
+    if code >> 28 == 2:
+        return "goto chain {}".format(code & 0x0FFFFFFF)
+    if code >> 28 == 1:
+        return "jump {}".format(code & 0x0FFFFFFF)
+    return CONTROLS.get(code, str(code))
+
+
+def u32(data: Optional[bytes]) -> Optional[int]:
+    """Four bytes as a number; `None` without them."""
+    return int(struct.unpack_from("=I", data)[0]) if data and len(data) >= 4 else None
+
+
+# -- processes --------------------------------------------------------------------------------------------------
+
+HOSTS_PIDS = 0xEFFFFFFC
+"""The inode of the first PID namespace (linux:include/linux/proc_ns.h PROC_PID_INIT_INO)."""
+AGENTS = ("system-probe", "security-agent", "agent")
+PIDS_KEPT = 4
+
+
+def host_proc(environment: Mapping[str, str]) -> str:
+    """Where the host's processes are: what `HOST_PROC` names, the chart's mount, or `/proc`."""
+    for place in (environment.get("HOST_PROC"), "/host/proc"):
+        if place and os.path.isdir(os.path.join(place, "1")):
+            return place
+    return "/proc"
+
+
+class Processes:
+    """The node's processes, as far as they can be seen."""
+
+    def __init__(self, proc: str, unseen: List[str]) -> None:
+        self.proc = proc
+        self.unseen = unseen
+        self.networks: Dict[int, List[int]] = {}
+        """Inode of the network namespace -> a few pids."""
+        self.agents: List[Tuple[str, int]] = []
+        """Pairs of name and pid."""
+        self.hidden = 0
+        for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
+            self._look_at(pid)
+        if self.hidden:
+            unseen.append(
+                "The network namespaces of {} processes may not be read: it needs CAP_SYS_PTRACE.".format(self.hidden)
+            )
+        if proc == "/proc" and not self._are_all():
+            unseen.append(
+                "The host's processes cannot be seen from here (a PID namespace of its own, no host's /proc): "
+                "only this container's network namespace was read, and which one is the host's is not known."
+            )
+
+    def _look_at(self, pid: int) -> None:
+        try:
+            with open("{}/{}/comm".format(self.proc, pid), "rb") as file:
+                name = file.read(64).rstrip(b"\n").decode("utf-8", "replace")
+        except OSError:
+            return
+        if name in AGENTS and (name != "agent" or self.is_datadogs(pid)):
+            self.agents.append((name, pid))
+        try:
+            inode = int(os.readlink("{}/{}/ns/net".format(self.proc, pid))[5:-1])
+        except PermissionError:
+            self.hidden += pid != 1  # where that one is, others tell
+        except (OSError, ValueError):
+            pass
+        else:
+            pids = self.networks.setdefault(inode, [])
+            if len(pids) < PIDS_KEPT:
+                pids.append(pid)
+
+    def is_datadogs(self, pid: int) -> bool:
+        """`agent` may be anybody's name."""
+        return any("datadog" in word for word in self.command_line(pid)) or "datadog" in self.link(pid, "exe")
+
+    def command_line(self, pid: int) -> List[str]:
+        return [word.decode("utf-8", "replace") for word in self.read(pid, "cmdline").split(b"\0") if word]
+
+    def environment(self, pid: int) -> Dict[str, str]:
+        """Its environment as it was started with. Raises `OSError`."""
+        pairs = (word.partition(b"=") for word in self.read(pid, "environ", strict=True).split(b"\0"))
+        return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, _, value in pairs if key}
+
+    def link(self, pid: int, name: str) -> str:
+        try:
+            return os.readlink("{}/{}/{}".format(self.proc, pid, name))
+        except OSError:
+            return ""
+
+    def read(self, pid: int, name: str, *, strict: bool = False) -> bytes:
+        try:
+            with open("{}/{}/{}".format(self.proc, pid, name), "rb") as file:
+                return file.read(256 * 1024)
+        except OSError:
+            if strict:
+                raise
+            return b""
+
+    def root(self, pid: int) -> str:
+        """The root of what a process sees as files."""
+        return "{}/{}/root".format(self.proc, pid)
+
+    def host_network(self) -> Optional[int]:
+        """The inode of the host's network namespace; `None` when it cannot be told."""
+        if self.proc == "/proc" and not self._are_all():
+            return None
+        # The kernel's own threads stay where the first process began, and may be looked at where that may not.
+        for pid in (1, 2) if self.read(2, "comm") == b"kthreadd\n" else (1,):
+            try:
+                return int(os.readlink("{}/{}/ns/net".format(self.proc, pid))[5:-1])
+            except (OSError, ValueError):
+                continue
+        return None
+
+    def _are_all(self) -> bool:
+        try:
+            return os.stat("/proc/self/ns/pid").st_ino == HOSTS_PIDS
+        except OSError:
+            return True
+
+
+# -- namespaces -------------------------------------------------------------------------------------------------
+
+NAMED = ("run/netns", "var/run/netns", "run/docker/netns")
+
+
+def find_namespaces(processes: Processes, unseen: List[str]) -> List[Facts]:
+    """Every network namespace that can be seen, the host's first: dicts with `inode`, `paths` and what is shown."""
+    own, device = 0, 0
+    try:
+        status = os.stat("/proc/self/ns/net")
+        own, device = status.st_ino, status.st_dev
+    except OSError as error:
+        unseen.append("The network namespace of this process cannot be read: {}.".format(why(error)))
+    host = processes.host_network()
+    found: Dict[int, Facts] = {own: {"inode": own, "paths": [None]}}
+    for inode, pids in processes.networks.items():
+        namespace = found.setdefault(inode, {"inode": inode, "paths": []})
+        namespace["pids"] = pids
+        namespace["paths"] += ["{}/{}/ns/net".format(processes.proc, pid) for pid in pids]
+    for inode, path in _named(processes, device):
+        namespace = found.setdefault(inode, {"inode": inode, "paths": []})
+        namespace.setdefault("name", text(os.fsencode(os.path.basename(path))))
+        namespace["paths"].append(path)
+    if host is not None and host not in found:
+        found[host] = {"inode": host, "paths": [processes.proc + "/1/ns/net", processes.proc + "/2/ns/net"]}
+    for namespace in found.values():
+        namespace["host"] = namespace["inode"] == host
+        namespace.setdefault("name", "host" if namespace["host"] else _name(processes, namespace.get("pids", ())))
+    if host is None:
+        unseen.append("Which network namespace is the host's is not known.")
+    if len(found) > MOST_NAMESPACES:
+        unseen.append("There are {} network namespaces; {} were read.".format(len(found), MOST_NAMESPACES))
+    return sorted(found.values(), key=lambda each: (not each["host"], each["inode"]))[:MOST_NAMESPACES]
+
+
+def _named(processes: Processes, device: int) -> Iterator[Tuple[int, str]]:
+    """Pairs of inode and path of the namespaces that have a name but perhaps no process."""
+    for root in {processes.root(1) + "/", "/"}:
+        for folder in NAMED:
+            try:
+                names = os.listdir(root + folder)
+            except OSError:
+                continue
+            for name in names:
+                path = os.path.join(root + folder, name)
+                try:
+                    status = os.stat(path)
+                except OSError:
+                    continue
+                if status.st_dev == device:  # otherwise a file that was left behind
+                    yield status.st_ino, path
+
+
+def _name(processes: Processes, pids: Iterable[int]) -> str:
+    """`web-6f7d (nginx)`: the host name of a pod, and a process of it that is not its `pause`."""
+    best = ""
+    for pid in pids:
+        command = text(processes.read(pid, "comm").rstrip(b"\n"))
+        try:
+            hostname = processes.environment(pid).get("HOSTNAME", "")
+        except OSError:
+            hostname = ""
+        shown = text("{} ({})".format(hostname, command) if hostname else command)
+        best = best or shown
+        if command != "pause":
+            return shown
+    return best
+
+
+def read_namespace(namespace: Facts, bpf: Bpf) -> Optional[Facts]:
+    """A namespace with its devices; `None` when it is gone. One that may not be entered says so."""
+    shown: Facts = {key: namespace[key] for key in ("inode", "host", "pids", "name") if namespace.get(key)}
+    shown["devices"], shown["unseen"] = [], []
+    here = None
+    try:
+        if None not in namespace["paths"]:
+            here = os.open("/proc/self/ns/net", os.O_RDONLY)
+            _enter(namespace, bpf)
+        read_devices(shown, bpf)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        shown["unseen"].append("This network namespace could not be read: {}.".format(why(error)))
+    finally:
+        if here is not None:
+            _return(bpf, here)
+    return shown
+
+
+def _enter(namespace: Facts, bpf: Bpf) -> None:
+    """Enter it by whichever of its paths still leads there."""
+    failure: OSError = FileNotFoundError(errno.ENOENT, "it is gone")
+    for path in namespace["paths"]:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except ProcessLookupError:
+            continue
+        except OSError as error:
+            failure = error
+            continue
+        try:
+            if os.fstat(descriptor).st_ino == namespace["inode"]:
+                bpf.enter(descriptor)
+                return
+        finally:
+            os.close(descriptor)
+    raise failure
+
+
+def _return(bpf: Bpf, here: int) -> None:
+    try:
+        bpf.enter(here)
+    except OSError:
+        pass  # only one that may enter has left
+    finally:
+        os.close(here)
+
+
+def read_devices(shown: Facts, bpf: Bpf) -> None:
+    """The devices of the namespace that the thread is in."""
+    netlink = Netlink()
+    try:
+        devices, kinds = links(netlink), qdiscs(netlink)
+        read = [device for device in devices.values() if read_device(device, kinds, netlink, bpf)]
+        # A filter dump of a device that is gone is empty, not an error (linux:net/sched/cls_api.c tc_dump_tfilter).
+        there = links(netlink)
+        shown["devices"] = [device for device in read if device["index"] in there]
+        kept = {device["index"] for device in shown["devices"]}
+        gone = [device["name"] for index, device in devices.items() if index not in kept]
+        if gone:
+            shown["vanished"] = gone
+        if netlink.interrupted:
+            shown["unseen"].append("Devices changed while they were listed, three times: the list may not be whole.")
+    finally:
+        netlink.close()
+
+
+def read_device(device: Facts, qdisc_kinds: Mapping[int, str], netlink: Netlink, bpf: Bpf) -> bool:
+    """Both chains of a device, in the order in which the kernel runs them. False when it is gone."""
+    qdisc, unseen = qdisc_kinds.get(device["index"], ""), device.setdefault("unseen", [])
+    device.update({"clsact": qdisc == "clsact", "qdisc": qdisc, "tcx_seen": True})
+    try:
+        for direction in ("ingress", "egress"):
+            device[direction] = _attached(device, bpf, TCX[direction])
+            # The older qdisc gives its ingress filters for any parent (linux:net/sched/sch_ingress.c).
+            if qdisc == "clsact" or (qdisc == "ingress" and direction == "ingress"):
+                device[direction] += _filters(device, netlink, direction)
+        if device.get("kind") == "netkit":
+            _with_netkit(device, bpf)
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return False
+        unseen.append("Its programs could not be read: {}.".format(why(error)))
+        device["tcx_seen"] = False
+    if not unseen:
+        del device["unseen"]
+    return True
+
+
+def _filters(device: Facts, netlink: Netlink, direction: str) -> List[Facts]:
+    try:
+        return filters(netlink, device["index"], direction)
+    except OSError as error:
+        device["unseen"].append("Its {} filters could not be read: {}.".format(direction, why(error)))
+        return []
+
+
+def _attached(device: Facts, bpf: Bpf, kind: int) -> List[Facts]:
+    """tcx programs by bpf(2). A kernel that does not know tcx has none; what may not be listed is noted."""
+    if bpf.has_tcx is False:
+        return []
+    try:
+        found = bpf.attached(device["index"], kind)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            bpf.has_tcx = False
+        else:
+            _not_listed(device, "tcx", error)
+        return []
+    bpf.has_tcx = True
+    return [{"attachment": "tcx", "program": program} for program in found]
+
+
+def _not_listed(device: Facts, what: str, error: OSError) -> None:
+    """Note what may not be listed, once. A device that is gone is another matter."""
+    if error.errno == errno.ENODEV:
+        raise error
+    note = "Its {} programs could not be listed: {} (it needs CAP_NET_ADMIN).".format(what, why(error))
+    if note not in device["unseen"]:
+        device["unseen"].append(note)
+    device["tcx_seen"] = False
+
+
+def _with_netkit(device: Facts, bpf: Bpf) -> None:
+    """
+    Add netkit's programs where their packets pass: the primary's after its egress, the peer's before its ingress.
+
+    Both are asked of the primary; the peer refuses (linux:drivers/net/netkit.c netkit_dev_fetch: EACCES).
+    """
+    try:
+        after, before = bpf.attached(device["index"], NETKIT_PRIMARY), bpf.attached(device["index"], NETKIT_PEER)
+    except OSError as error:
+        if error.errno == errno.EACCES:
+            device["netkit"] = "peer"
+        else:
+            _not_listed(device, "netkit", error)
+        return
+    device["netkit"] = "primary"
+    device["ingress"] = _netkit(before) + device["ingress"]
+    device["egress"] = device["egress"] + _netkit(after)
+
+
+def _netkit(programs: Iterable[int]) -> List[Facts]:
+    return [{"attachment": "netkit", "program": program} for program in programs]
+
+
+def pair_netkits(namespaces: Sequence[Facts]) -> None:
+    """
+    Give each peer of a netkit pair what the primary told: its own programs after its egress, the primary's before its
+    ingress. The pair is known by each naming the other's index; where two could be meant, the peer was not seen.
+    """
+    pairs: Dict[Tuple[Any, Any], List[Facts]] = {}
+    devices = [device for namespace in namespaces for device in namespace["devices"]]
+    for device in devices:
+        if device.get("netkit") == "primary":
+            pairs.setdefault((device.get("link"), device["index"]), []).append(device)
+    for device in devices:
+        if device.get("netkit") != "peer":
+            continue
+        primaries = pairs.get((device["index"], device.get("link")), [])
+        if len(primaries) != 1:
+            device["tcx_seen"] = False
+            device.setdefault("unseen", []).append(
+                "Its netkit programs are known to its primary device, which was not found."
+            )
+            continue
+        device["ingress"] = _of_netkit(primaries[0]["egress"]) + device["ingress"]
+        device["egress"] = device["egress"] + _of_netkit(primaries[0]["ingress"])
+
+
+def _of_netkit(chain: Iterable[Facts]) -> List[Facts]:
+    return [dict(entry) for entry in chain if entry["attachment"] == "netkit"]
+
+
+def program_ids(namespaces: Iterable[Facts]) -> List[int]:
+    """The ids of all attached programs, in the order in which they were found."""
+    found: Dict[int, None] = {}
+    for namespace in namespaces:
+        for device in namespace["devices"]:
+            for direction in ("ingress", "egress"):
+                for entry in device.get(direction, ()):
+                    if entry.get("program"):
+                        found[entry["program"]] = None
+    return list(found)
+
+
+# -- programs ---------------------------------------------------------------------------------------------------
+
+
+class Programs:
+    """Reads each program once, and what its tail calls can lead to."""
+
+    def __init__(self, bpf: Bpf, programs: Dict[int, Facts], arrays: Dict[int, Facts], unseen: List[str]) -> None:
+        self._bpf = bpf
+        self._programs = programs
+        self._arrays = arrays
+        self._unseen = unseen
+        self._code = ctypes.create_string_buffer(MOST_CODE)
+        self._maps = (ctypes.c_uint32 * MOST_MAPS)()
+        self._bodies: Dict[bytes, int] = {}
+        """Instructions with their maps blanked -> the program that had them first."""
+        self._calls: Dict[int, Dict[int, int]] = {}
+        """Program -> index of the calling instruction -> what it calls, as an offset to `__bpf_call_base`."""
+        self._left = MOST_INSTRUCTION_BYTES
+        self._entries_left = MOST_ENTRIES
+        self._other_maps: Set[int] = set()
+
+    def read(self, ids: Iterable[int]) -> None:
+        """Read programs, and those that their program arrays hold."""
+        waiting = list(ids)
+        for number in waiting:  # grows while it is read
+            if number in self._programs:
+                continue
+            if len(self._programs) >= MOST_PROGRAMS:
+                self._unseen.append("There are more than {} programs; the rest was not read.".format(MOST_PROGRAMS))
+                break
+            program, tail_calls = self._read(number)
+            self._programs[number] = program
+            if tail_calls:
+                for array in program["maps"]:
+                    waiting.extend(self._array(array))
+
+    def _read(self, number: int) -> Tuple[Facts, bool]:
+        """A program, and whether it makes tail calls."""
+        try:
+            descriptor = self._bpf.open(PROG_FD, number)
+        except OSError as error:
+            return {"id": number, "unseen": [_not_opened(error)]}, False
+        try:
+            return self._described(number, descriptor)
+        except OSError as error:
+            return {"id": number, "unseen": ["It could not be read: {}.".format(why(error))]}, False
+        finally:
+            os.close(descriptor)
+
+    def _described(self, number: int, descriptor: int) -> Tuple[Facts, bool]:
+        info = self._info(descriptor)
+        kind, size = struct.unpack_from("=I", info, 0)[0], struct.unpack_from("=I", info, 20)[0]
+        shown, maps = struct.unpack_from("=Q", info, 32)[0], struct.unpack_from("=I", info, 52)[0]
+        program: Facts = {"id": number, "type": kind, "name": text(info[64:80]), "tag": info[8:16].hex()}
+        program["maps"] = list(self._maps[: min(maps, MOST_MAPS)])
+        tail_calls = True
+        if not size or not shown:
+            program["unseen"] = ["The kernel hides its instructions (bpf_jit_harden, kptr_restrict)."]
+        elif size > MOST_CODE:
+            program["unseen"] = ["Its instructions are {} bytes, which is too many.".format(size)]
+        else:
+            tail_calls = self._instructions(program, ctypes.string_at(self._code, size))
+        return program, tail_calls
+
+    def _info(self, descriptor: int) -> bytes:
+        """`struct bpf_prog_info` (linux:include/uapi/linux/bpf.h), with instructions and maps in our buffers."""
+        info = ctypes.create_string_buffer(88)
+        struct.pack_into("=I", info, 20, MOST_CODE)
+        struct.pack_into("=Q", info, 32, ctypes.addressof(self._code))
+        struct.pack_into("=I", info, 52, MOST_MAPS)
+        struct.pack_into("=Q", info, 56, ctypes.addressof(self._maps))
+        self._bpf.info(descriptor, info)
+        return info.raw
+
+    def _instructions(self, program: Facts, code: bytes) -> bool:
+        """Note the instructions, or which program has the same. Returns whether there are tail calls."""
+        body, loads = without_maps(code)
+        first = self._bodies.setdefault(body, program["id"])
+        if loads:
+            program["loads"] = loads
+        if first != program["id"]:
+            program["same_as"] = first
+            return TAIL_CALL in self._calls.get(first, {}).values()
+        calls = self._calls[first] = called(code)
+        if len(code) > self._left:
+            program["unseen"] = ["The instructions of all programs together are too many: these were left out."]
+        else:
+            self._left -= len(code)
+            program["instructions"] = base64.b64encode(code).decode("ascii")
+        return TAIL_CALL in calls.values()
+
+    def _array(self, number: int) -> Iterable[int]:
+        """The programs in a map that was not looked at before, if it is a program array."""
+        if number in self._other_maps or number in self._arrays:
+            return ()
+        found = self._read_map(number)
+        if found is None:
+            self._other_maps.add(number)
+            return ()
+        self._arrays[number] = found
+        entries: Dict[int, int] = found.get("entries", {})
+        return entries.values()
+
+    def _read_map(self, number: int) -> Optional[Facts]:
+        try:
+            descriptor = self._bpf.open(MAP_FD, number)
+        except OSError as error:
+            return {"id": number, "unseen": [_not_opened(error)]}
+        try:
+            info = ctypes.create_string_buffer(24)
+            self._bpf.info(descriptor, info)
+            kind, _, _, _, size = struct.unpack_from("=IIIII", info)
+            return self._entries(number, descriptor, size) if kind == PROG_ARRAY else None
+        except OSError as error:
+            return {"id": number, "unseen": ["It could not be read: {}.".format(why(error))]}
+        finally:
+            os.close(descriptor)
+
+    def _entries(self, number: int, descriptor: int, size: int) -> Facts:
+        if size > self._entries_left:
+            return {"id": number, "unseen": ["It has {} places, which is too many to look at.".format(size)]}
+        self._entries_left -= size
+        return {"id": number, "entries": dict(self._bpf.entries(descriptor, size))}
+
+    def name_calls(self, kallsyms: str) -> None:
+        """Put names to helper calls, where the kernel shows addresses."""
+        wanted = {offset for calls in self._calls.values() for offset in calls.values()}
+        names = helper_names(kallsyms, wanted - {0, TAIL_CALL})
+        names[TAIL_CALL] = "bpf_tail_call"
+        for number, calls in self._calls.items():
+            named = {index: names[offset] for index, offset in calls.items() if offset in names}
+            if named:
+                self._programs[number]["calls"] = named
+            if len(named) < len(calls):
+                note = "The kernel does not tell which helper functions it calls (it needs CAP_SYSLOG; kptr_restrict)."
+                self._programs[number].setdefault("unseen", []).append(note)
+
+
+MOST_CODE = 8 * 1024 * 1024
+MOST_MAPS = 512
+MOST_ENTRIES = 400000
+"""Places in all program arrays together: a look at each costs about a microsecond."""
+TAIL_CALL = 12
+"""What a tail call is dumped as (linux:kernel/bpf/syscall.c bpf_insn_prepare_dump); no helper lies so near."""
+
+
+def _not_opened(error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return "It vanished before it was read."
+    return "It may not be looked at: {} (it needs CAP_SYS_ADMIN).".format(why(error))
+
+
+def without_maps(code: bytes) -> Tuple[bytes, List[int]]:
+    """Instructions with the ids of the maps that they load blanked, and those ids in their order."""
+    opcodes, blank = code[::8], bytearray(code)
+    loads: List[int] = []
+    index = opcodes.find(0x18)
+    while index >= 0:
+        if _source(code, index) in (1, 2, 5, 6):  # BPF_PSEUDO_MAP_FD, _VALUE, _IDX, _IDX_VALUE
+            loads.append(struct.unpack_from("=I", code, index * 8 + 4)[0])
+            blank[index * 8 + 4 : index * 8 + 8] = bytes(4)
+        index = opcodes.find(0x18, index + 2)
+    return bytes(blank), loads
+
+
+def _source(code: bytes, index: int) -> int:
+    """The source register of an instruction; the two registers share a byte, in the machine's order."""
+    return code[index * 8 + 1] >> 4 if sys.byteorder == "little" else code[index * 8 + 1] & 15
+
+
+def called(code: bytes) -> Dict[int, int]:
+    """Helper calls: index of the instruction -> offset to `__bpf_call_base`; 0 where the kernel hides it."""
+    opcodes = code[::8]
+    found: Dict[int, int] = {}
+    index = opcodes.find(0x85)
+    while index >= 0:
+        if _source(code, index) == 0:  # not a function of the program (1) or of the kernel (2)
+            found[index] = struct.unpack_from("=i", code, index * 8 + 4)[0]
+        index = opcodes.find(0x85, index + 1)
+    return found
+
+
+def helper_names(kallsyms: str, offsets: Set[int]) -> Dict[int, str]:
+    """
+    The names of helper functions by their offset to `__bpf_call_base` (linux:kernel/bpf/verifier.c do_misc_fixups).
+
+    The file is five megabytes: it is searched, not parsed.
+    """
+    if not offsets:
+        return {}
+    try:
+        with open(kallsyms, "rb") as file:
+            symbols = b"\n" + file.read(64 * 1024 * 1024)
+    except OSError:
+        return {}
+    base = re.search(rb"\n([0-9a-f]+) \w __bpf_call_base\n", symbols)
+    if not base or not int(base.group(1), 16):
+        return {}
+    digits = len(base.group(1))
+    names: Dict[int, str] = {}
+    for offset in offsets:
+        address = (int(base.group(1), 16) + offset) % (1 << 4 * digits)
+        found = re.findall(rb"\n%0*x \w (\w+)" % (digits, address), _around(symbols, b"\n%0*x " % (digits, address)))
+        if found:
+            names[offset] = text(next((name for name in found if name.startswith(b"bpf_")), found[0]))
+    return names
+
+
+def _around(symbols: bytes, start: bytes) -> bytes:
+    """The few lines from the first that starts so; several symbols may share an address."""
+    place = symbols.find(start)
+    return symbols[place : place + 600] if place >= 0 else b""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
