@@ -16,23 +16,26 @@ from slack_bolt.error import BoltError
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import slack
+from bot import metrics, slack
 from bot.clock import SystemClock
 from bot.commands import commands
 from bot.directory import SlackDirectory
 from bot.errands import Errands
 from bot.examination import Pace
-from bot.housekeeping import keep_house, kept
+from bot.health import Health, HealthServer
+from bot.housekeeping import keeping_house, kept
 from bot.listeners import actions as action_listeners
 from bot.listeners import commands as command_listeners
 from bot.listeners.desk import Desk
 from bot.messenger import Messenger
+from bot.metered import MeteredApp
 from bot.policy import Policy
 from bot.runs import Runs
 from bot.settings import Secrets, Settings
-from bot.socket import Socket
+from bot.socket import DEAD_S, QUIET_S, Socket
 from bot.storage.store import Store
 from bot.targets import described, executors
+from bot.tracing import traced
 from handlers.executors.base import Executor
 
 log = structlog.get_logger(__name__)
@@ -53,11 +56,14 @@ async def serve(settings: Settings, secrets: Secrets) -> None:
 async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
     """The running bot."""
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(traced())
+        health = await _healthy(stack, settings)
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)))
         client = slack.client(secrets.bot_token.get_secret_value(), secrets.api_url, session)
         identity = await slack.check_bot(client, required=slack.required_scopes())
         store = await Store.open(settings.database_url)
         stack.push_async_callback(store.aclose)
+        health.ready_if(store.fault)
         targets = await stack.enter_async_context(_closing(executors(settings)))
         messenger = Messenger(client, store)
         errands = Errands()
@@ -80,20 +86,37 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         await runs.launch(settings.database_url)
         desk = Desk(runs, store, policy, directory, messenger, errands, described(settings), settings.slack.command)
         errands.run(directory.warm(), name="warm the directory")
-        errands.run(keep_house(store, kept(settings.retention)), name="keep house")
+        await stack.enter_async_context(keeping_house(store, kept(settings.retention)))
         app = _bolt(client, secrets, desk)
         if settings.slack.transport == "socket":
             app_token = secrets.app_token.get_secret_value()
             await slack.check_app_token(client, app_token)
-            await stack.enter_async_context(Socket(app, app_token))
+            socket = await stack.enter_async_context(Socket(app, app_token))
+            health.alive_if(lambda: socket.fault(DEAD_S))
+            health.ready_if(lambda: socket.fault(QUIET_S))
+            health.measure(socket.measure)
         else:
             await stack.enter_async_context(_http(app, settings))
-        yield app
+        health.measure(lambda: metrics.RUNS_OPEN.set(runs.open))
+        health.serving = True
+        try:
+            yield app
+        finally:
+            health.serving = False
+
+
+async def _healthy(stack: contextlib.AsyncExitStack, settings: Settings) -> Health:
+    """The first to come and the last to go: it tells also of a start that takes long."""
+    if settings.health is None:
+        return Health()
+    health = Health()
+    await stack.enter_async_context(HealthServer(health, settings.health.host, settings.health.port))
+    return health
 
 
 def _bolt(client: AsyncWebClient, secrets: Secrets, desk: Desk) -> AsyncApp:
     signing_secret = secrets.signing_secret.get_secret_value() or None
-    app = AsyncApp(client=client, signing_secret=signing_secret, logger=logging.getLogger("slack_bolt"))
+    app = MeteredApp(client=client, signing_secret=signing_secret, logger=logging.getLogger("slack_bolt"))
     command_listeners.register(app, desk)
     action_listeners.register(app, desk)
 

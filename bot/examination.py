@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from bot import metrics, tracing
 from bot.progress import Progress
 from bot.storage.store import RunRequest, Store
 from handlers.errors import NoAgents, TargetDenied, TargetError, TargetUnreachable
@@ -182,15 +183,22 @@ class Examination:
     async def _answer(self, agent: Agent) -> AgentResult:
         result = await self._reusable(agent) or await self._asked(agent)
         await self._store.keep_result(self.request, result, self._clock.now().timestamp())
+        metrics.VERDICTS.labels(self.request.command, result.platform, result.verdict).inc()
         self._results[agent.name] = result
         self.on_change()
         return result
 
     async def _asked(self, agent: Agent) -> AgentResult:
+        wanted = self._clock.monotonic()
         async with self._places.of(self.request.target):
+            metrics.QUEUE_WAIT.observe(self._clock.monotonic() - wanted)
             await self._store.asked(self.request, agent.name, self._clock.now().timestamp())
             try:
-                return await self._ask(agent, self._executor)
+                with (
+                    tracing.span("agent", command=self.request.command, agent=str(agent), platform=agent.platform),
+                    metrics.AGENT_SECONDS.labels(self.request.command, agent.platform).time(),
+                ):
+                    return await self._ask(agent, self._executor)
             except Exception:
                 # A defect of ours in examining one Agent is that Agent's result, and the others go on.
                 log.exception("examination.defect", run=self.request.id, agent=str(agent))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 
 import sqlalchemy as sa
 import structlog
@@ -22,6 +24,17 @@ EVERY_S = 3600.0
 def kept(retention: Retention) -> Keep:
     """The configuration's retention, as the storage reads it."""
     return Keep(runs=retention.runs, evidence=retention.evidence)
+
+
+@contextlib.asynccontextmanager
+async def keeping_house(store: Store, keep: Keep) -> AsyncIterator[None]:
+    """Keep house while the block runs."""
+    task = asyncio.create_task(keep_house(store, keep), name="keep house")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def keep_house(store: Store, keep: Keep, *, every_s: float = EVERY_S) -> None:

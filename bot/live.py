@@ -15,6 +15,7 @@ from typing import Self
 
 import structlog
 
+from bot import metrics
 from bot.messenger import Messenger, Undeliverable
 from bot.render.post import Post
 from bot.storage.store import Sent
@@ -62,6 +63,7 @@ class LiveMessage:
 
     def changed(self) -> None:
         """Say that there is something new to show."""
+        metrics.PROGRESS_CHANGES.inc()
         self._changed.set()
 
     async def __aenter__(self) -> Self:
@@ -93,6 +95,7 @@ class LiveMessage:
     async def _show(self, post: Post) -> None:
         self._shown = post
         self._on_its_way = asyncio.get_running_loop().create_future()
+        metrics.PROGRESS_UPDATES.inc()
         try:
             await self._messenger.update(self._sent, post, patience_s=60)
         except Undeliverable as error:

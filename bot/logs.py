@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -12,6 +13,8 @@ import structlog
 from handlers.redaction import clean
 
 _MAX_CHARS = 8000
+_TELLING = re.compile("token|secret|password|authorization|cookie", re.IGNORECASE)
+"""Names of what is never shown, whatever it looks like."""
 
 
 def configure(level: str = "INFO") -> None:
@@ -43,6 +46,8 @@ def configure(level: str = "INFO") -> None:
     # The durable engine brings a handler with a format of its own, unless its logger has one already.
     engine = logging.getLogger("dbos")
     engine.handlers, engine.propagate = [handler], False
+    # A line that cannot be formatted would be printed in pieces, past every processor.
+    logging.raiseExceptions = False
     # At DEBUG these print tokens and payloads.
     for chatty in ("slack_bolt", "slack_sdk", "asyncssh", "kubernetes", "docker", "urllib3", "dbos"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
@@ -50,6 +55,17 @@ def configure(level: str = "INFO") -> None:
 
 def _redacted(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str) and not key.startswith("_"):
-            event[key] = clean(value, max_chars=_MAX_CHARS)
+        if not key.startswith("_"):
+            event[key] = "********" if _TELLING.search(key) else _harmless(value)
     return event
+
+
+def _harmless(value: Any) -> Any:
+    """The same without secrets, however deep they are; what JSON does not know becomes text first."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _harmless(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_harmless(inner) for inner in value]
+    return clean(value if isinstance(value, str) else repr(value), max_chars=_MAX_CHARS)

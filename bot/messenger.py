@@ -22,7 +22,9 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from bot import metrics
 from bot.render.post import File, Post
+from bot.slack import refusal
 from bot.storage.store import Sent, Store
 from handlers.errors import CsmError
 
@@ -270,9 +272,10 @@ class Messenger:
             try:
                 return await method(**{key: value for key, value in arguments.items() if value is not None})  # type: ignore[no-any-return]
             except SlackApiError as error:
-                status, headers, reason = _refusal(error)
+                refused = refusal(error)
+                status, reason = refused.status, refused.reason
                 if status == 429:
-                    wait = float(headers.get("Retry-After", 1))
+                    wait = float(refused.headers.get("Retry-After", 1))
                     self._paused_until[name] = now() + wait
                 elif status < 500 and reason not in BROKEN:
                     raise Undeliverable(reason) from error
@@ -282,17 +285,8 @@ class Messenger:
                 wait, pause, reason = pause, min(pause * 2, 30), type(error).__name__
             if now() + wait > give_up:
                 raise Undeliverable(reason)
+            metrics.SLACK_WAITED.labels(name).inc(wait)
             log.info("slack.waiting", method=name, seconds=wait, reason=reason)
             await asyncio.sleep(wait)
             if instead_of_repeating and reason != "ratelimited" and (answer := await instead_of_repeating()):
                 return answer
-
-
-def _refusal(error: SlackApiError) -> tuple[int, Mapping[str, str], str]:
-    """Status, headers and Slack's word. The SDK attaches its own response, or aiohttp's when the body is no JSON."""
-    answer: Any = error.response
-    if isinstance(answer, AsyncSlackResponse):
-        # A proxy's or an outage's page is text, on which the SDK's own `get` fails.
-        word = answer.data.get("error") if isinstance(answer.data, dict) else "not JSON"
-        return answer.status_code, answer.headers, str(word)
-    return int(getattr(answer, "status", 500)), getattr(answer, "headers", {}), "not JSON"

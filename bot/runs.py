@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
+from bot import metrics, tracing
 from bot.examination import Ask, Examination, Pace, Places
 from bot.live import LiveMessage, Turns
 from bot.messenger import GONE, Messenger, Undeliverable
@@ -107,6 +108,11 @@ class Runs:
                 self._to_start.put_nowait(run)
         self._starter = asyncio.create_task(self._start_runs(), name="start runs")
 
+    @property
+    def open(self) -> int:
+        """How many runs are examining Agents right now."""
+        return len(self._examinations)
+
     async def aclose(self) -> None:
         """Stop. Runs that have not ended go on when the next process is launched."""
         tasks = {*self._carrying, *([self._starter] if self._starter else [])}
@@ -153,11 +159,13 @@ class Runs:
     # -- the workflow -------------------------------------------------------------------------------------
 
     async def _carry_out(self, run: str) -> None:
+        structlog.contextvars.bind_contextvars(run=run)  # for every log line of this workflow and of what it starts
         try:
             if refused := await self._step("announce", self._announce, run):
                 await self._step("apologise", self._apologise, run, refused)
             else:
-                await self._step("examine", self._examine, run)
+                with tracing.span("run", run=run):
+                    await self._step("examine", self._examine, run)
                 await self._step("close", self._close, run)
                 for number in range(await self._step("count", self._count, run)):
                     await self._step(f"tell {number}", self._tell, run, number)
@@ -215,6 +223,8 @@ class Runs:
         finally:
             del self._examinations[run]
         await self._store.finish(run, report, self._clock.now().timestamp())
+        metrics.RUNS.labels(report.command, report.verdict).inc()
+        metrics.RUN_SECONDS.labels(report.command).observe(report.duration_s)
 
     async def _close(self, run: str) -> None:
         """Turn the run's message into the verdict."""

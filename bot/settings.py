@@ -149,6 +149,14 @@ class SlackSettings(Strict):
     port: int = Field(default=3000, ge=0, le=65535)
 
 
+class HealthSettings(Strict):
+    """Where `/livez`, `/readyz` and `/metrics` are. They hold no secret, and take no command."""
+
+    host: str = "127.0.0.1"
+    """In a pod `0.0.0.0`, with a network policy around it."""
+    port: int = Field(default=9090, ge=0, le=65535)
+
+
 class Settings(Strict):
     """The whole file."""
 
@@ -170,6 +178,8 @@ class Settings(Strict):
     limits: Limits = Limits()
     retention: Retention = Retention()
     slack: SlackSettings = SlackSettings()
+    health: HealthSettings | None = None
+    """Nothing listens when it is not given."""
 
     @property
     def rules(self) -> Sequence[Rule]:

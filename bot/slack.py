@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import aiohttp
 import yaml
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from bot import metrics, tracing
 from handlers.errors import ConfigurationError
 
 MANIFEST = Path(__file__).resolve().parent.parent / "manifest.yml"
@@ -25,13 +28,51 @@ class Identity:
     scopes: frozenset[str]
 
 
+class MeteredClient(AsyncWebClient):
+    """Counts its calls, and how Slack answered."""
+
+    async def api_call(self, api_method: str, **arguments: Any) -> AsyncSlackResponse:
+        """See `AsyncWebClient.api_call`."""
+        answer = "unreachable"
+        try:
+            with tracing.span("slack", method=api_method), metrics.SLACK_SECONDS.labels(api_method).time():
+                response = await super().api_call(api_method, **arguments)
+            answer = "ok"
+        except SlackApiError as error:
+            answer = refusal(error).reason
+            raise
+        finally:
+            metrics.SLACK_CALLS.labels(api_method, answer).inc()
+        return response
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How Slack refused a call."""
+
+    status: int
+    headers: Mapping[str, str]
+    reason: str
+    """Slack's word for it: `ratelimited`, `channel_not_found`; `not JSON` when it was a proxy's or an outage's page."""
+
+
+def refusal(error: SlackApiError) -> Refusal:
+    """What an error says. The SDK attaches its own response, or aiohttp's when the body is no JSON."""
+    answer: Any = error.response
+    if isinstance(answer, AsyncSlackResponse):
+        # A proxy's or an outage's page is text, on which the SDK's own `get` fails.
+        word = answer.data.get("error") if isinstance(answer.data, dict) else "not JSON"
+        return Refusal(answer.status_code, answer.headers, str(word))
+    return Refusal(int(getattr(answer, "status", 500)), getattr(answer, "headers", {}), "not JSON")
+
+
 def client(token: str, api_url: str, session: aiohttp.ClientSession) -> AsyncWebClient:
     """
     A client on a shared session: a session per call would cost a TLS handshake each.
 
     It has no retry handlers; who calls decides what may be repeated (`bot.messenger`).
     """
-    made = AsyncWebClient(token=token, base_url=api_url, session=session, retry_handlers=[])
+    made = MeteredClient(token=token, base_url=api_url, session=session, retry_handlers=[])
     if api_url.startswith("http://"):
         made.proxy = None  # the SDK uses a proxy from the environment for loopback addresses too
     return made

@@ -16,11 +16,15 @@ import structlog
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.app.async_app import AsyncApp
 
+from bot import metrics
+
 log = structlog.get_logger(__name__)
 
 PING_S = 5.0
 QUIET_S = 25.0
 """No pong for this long means that nobody is there: five pings went unanswered."""
+DEAD_S = 180.0
+"""Opening it anew has not helped for this long; only a new process can."""
 
 
 class Socket:
@@ -33,6 +37,7 @@ class Socket:
         self._ping_s = ping_s
         self._handler: AsyncSocketModeHandler | None = None
         self._opened_at = 0.0
+        self._heard_at = time.time()
         self._watching: asyncio.Task[None] | None = None
         self.reopened = 0
         """How often it was thrown away."""
@@ -54,6 +59,28 @@ class Socket:
         heard = self._handler.client.last_ping_pong_time if self._handler else None
         return time.time() - max(heard or 0.0, self._opened_at)
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since this connection was opened."""
+        return time.time() - self._opened_at
+
+    @property
+    def silent_for_s(self) -> float:
+        """Seconds since any of its connections has heard of Slack; opening a new one is no sign of life."""
+        heard = self._handler.client.last_ping_pong_time if self._handler else None
+        self._heard_at = max(self._heard_at, heard or 0.0)
+        return time.time() - self._heard_at
+
+    def measure(self) -> None:
+        """Set the metrics that only change with time."""
+        metrics.SOCKET_AGE.set(self.age_s)
+        metrics.SOCKET_QUIET.set(self.silent_for_s)
+
+    def fault(self, longest_s: float) -> str:
+        """What is wrong when Slack has not been heard of for so long, or nothing."""
+        silent = self.silent_for_s
+        return f"Nothing has been heard of Slack for {silent:.0f} s." if silent > longest_s else ""
+
     async def _open(self) -> None:
         self._handler = AsyncSocketModeHandler(self._app, self._app_token, ping_interval=self._ping_s)
         # The SDK takes a proxy from the environment also for loopback addresses, against NO_PROXY.
@@ -73,8 +100,9 @@ class Socket:
             await asyncio.sleep(self._ping_s)
             if self.quiet_for_s <= self._quiet_s:
                 continue
-            log.warning("slack.socket_quiet", seconds=round(self.quiet_for_s))
+            log.warning("slack.socket_quiet", seconds=round(self.silent_for_s))
             self.reopened += 1
+            metrics.SOCKET_REOPENED.inc()
             await self._close()
             try:
                 await asyncio.wait_for(self._open(), self._quiet_s)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bot import grammar, metrics
 from bot.directory import SlackDirectory
 from bot.errands import Errands
 from bot.messenger import Messenger
@@ -48,13 +49,16 @@ class Desk:
 
     async def refuse(self, user: str, channel: str, what: str, why: str, *, target: str = "", run: str = "") -> Payload:
         """Refuse, on the record: the refusal is in the audit before its author reads it."""
-        await self.store.note(
-            Entry("command.refused", user, channel, run=run, command=what, target=target, outcome="refused", detail=why)
+        entry = Entry(
+            "command.refused", user, channel, run=run, command=what, target=target, outcome="refused", detail=why
         )
+        metrics.COMMANDS.labels(_word(entry), "refused").inc()
+        await self.store.note(entry)
         return ephemeral.refusal(why)
 
     def remember(self, entry: Entry) -> None:
         """Put something harmless into the audit, which nobody waits for."""
+        metrics.COMMANDS.labels(_word(entry), entry.event.partition(".")[2]).inc()
         self.errands.run(self.store.note(entry), name=f"audit {entry.event}")
 
     async def accept(
@@ -72,7 +76,16 @@ class Desk:
             channel=channel,
             response_url=response_url,
         )
-        return request, await self.runs.accept(request)
+        accepted = await self.runs.accept(request)
+        outcome = "accepted" if accepted.fresh else "joined" if accepted.joined else "repeated"
+        metrics.COMMANDS.labels(command, outcome).inc()
+        return request, accepted
+
+
+def _word(entry: Entry) -> str:
+    """The command's name, as a label: whatever people type makes no new one."""
+    word = entry.command.partition(" ")[0]
+    return word if word in grammar.USAGE or word in {"again", "share"} else "other"
 
 
 def run_id(invocation: str) -> str:

@@ -123,6 +123,15 @@ class Store:
         await asyncio.to_thread(self._readers.shutdown)
         self.engine.dispose()
 
+    def fault(self) -> str:
+        """What is wrong with the database, or nothing. Blocks; for other threads than the loop's."""
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(sa.select(1))
+        except sa.exc.SQLAlchemyError as error:
+            return f"The database cannot be used: {type(error).__name__}."
+        return ""
+
     # -- runs ---------------------------------------------------------------------------------------------
 
     async def accept(self, request: RunRequest, *, join_since: float | None = None) -> Accepted:

@@ -176,3 +176,12 @@ async def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
     (tmp_path / "csm.db").write_text("this is not a database, it is a text of more than a page\n" * 100)
     with pytest.raises(ConfigurationError, match="cannot be used"):
         await Store.open(url(tmp_path))
+
+
+async def test_a_database_that_is_away_is_told_to_whoever_asks_whether_all_is_well(
+    store: Store, tmp_path: Path
+) -> None:
+    assert store.fault() == ""
+    away = Store(make_engine(f"sqlite:///{tmp_path / 'no-such-folder' / 'csm.db'}"))
+    assert "cannot be used" in away.fault()
+    await away.aclose()

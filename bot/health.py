@@ -1,0 +1,155 @@
+"""
+Whether this process is alive and ready, told over HTTP from a thread of its own.
+
+The thread is the point: when the event loop is stuck, whoever asks is told so, instead of waiting for an answer.
+`/livez` fails when a restart is what helps (the loop is stuck, Slack's socket stays dead), `/readyz` when this
+process can do nothing useful right now, `/metrics` is for Prometheus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Self
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from bot import metrics
+from handlers.errors import ConfigurationError
+
+log = structlog.get_logger(__name__)
+
+BEAT_S = 1.0
+STUCK_S = 30.0
+"""The loop has not turned for this long: it is stuck."""
+
+Check = Callable[[], str]
+"""What is wrong, in a sentence, or nothing. Called from another thread."""
+
+
+class Health:
+    """What is asked, and answered."""
+
+    def __init__(self) -> None:
+        self._alive: list[Check] = []
+        self._ready: list[Check] = [lambda: "" if self.serving else "It is starting or stopping."]
+        self._measured: list[Callable[[], None]] = []
+        self.serving = False
+        """Set when the bot takes commands, cleared when it stops to."""
+
+    def alive_if(self, check: Check) -> None:
+        """Add a condition of life: what only a restart mends."""
+        self._alive.append(check)
+
+    def ready_if(self, check: Check) -> None:
+        """Add a condition of readiness. What is not alive is not ready either."""
+        self._ready.append(check)
+
+    def measure(self, measure: Callable[[], None]) -> None:
+        """Add something to be done before metrics are shown, such as setting a gauge."""
+        self._measured.append(measure)
+
+    def answer(self, path: str) -> tuple[HTTPStatus, str, bytes]:
+        """Status, content type and body for a path."""
+        match path.split("?", maxsplit=1)[0]:
+            case "/livez":
+                return _verdict(self._alive)
+            case "/readyz":
+                return _verdict([*self._alive, *self._ready])
+            case "/metrics":
+                return HTTPStatus.OK, CONTENT_TYPE_LATEST, self._metrics()
+            case _:
+                return HTTPStatus.NOT_FOUND, "text/plain", b"/livez, /readyz and /metrics are here.\n"
+
+    def _metrics(self) -> bytes:
+        for measure in self._measured:
+            with contextlib.suppress(Exception):  # a database that is away must not hide the other metrics
+                measure()
+        return generate_latest(metrics.REGISTRY)
+
+
+class HealthServer:
+    """Answers over HTTP. Use as a context, within the loop that is watched."""
+
+    def __init__(self, health: Health, host: str, port: int, *, stuck_s: float = STUCK_S) -> None:
+        self._stuck_s = stuck_s
+        self._beat = time.monotonic()
+        health.alive_if(self._stuck)
+        health.measure(lambda: metrics.LOOP_LAG.set(max(0.0, time.monotonic() - self._beat - BEAT_S)))
+        self._server = _server(health, host, port)
+        self._thread = Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True
+        )
+
+    @property
+    def address(self) -> str:
+        """Where it listens: `http://127.0.0.1:9090`."""
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+    async def __aenter__(self) -> Self:
+        self._beating = asyncio.create_task(self._beat_on(), name="heartbeat")
+        self._thread.start()
+        log.info("health.listening", address=self.address)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._beating.cancel()
+        await asyncio.to_thread(self._server.shutdown)
+        self._server.server_close()
+
+    def _stuck(self) -> str:
+        late = time.monotonic() - self._beat
+        return f"The event loop has not turned for {late:.0f} s." if late > self._stuck_s else ""
+
+    async def _beat_on(self) -> None:
+        while True:
+            self._beat = time.monotonic()
+            await asyncio.sleep(min(BEAT_S, self._stuck_s / 3))
+
+
+def _verdict(checks: Iterable[Check]) -> tuple[HTTPStatus, str, bytes]:
+    wrong = [said for check in checks if (said := _said(check))]
+    status = HTTPStatus.SERVICE_UNAVAILABLE if wrong else HTTPStatus.OK
+    return status, "text/plain; charset=utf-8", "".join(f"{line}\n" for line in wrong or ["ok"]).encode()
+
+
+def _said(check: Check) -> str:
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 - a check that fails is a fault by itself
+        return f"A check failed: {type(error).__name__}."
+
+
+def _server(health: Health, host: str, port: int) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            status, kind, body = health.answer(self.path)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Probes come every few seconds; nobody wants a line for each."""
+
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        daemon_threads = True
+
+    try:
+        return Server((host, port), Handler)
+    except OSError as error:
+        raise ConfigurationError(
+            [f"nothing can listen at {host}:{port}: {error.strerror}. Give another `health` address."], source="health"
+        ) from error

@@ -1,0 +1,32 @@
+"""Bolt's app and Slack's client, measured from outside: how long Slack waits for us, and we for Slack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
+
+from bot import metrics
+
+KINDS = frozenset({"block_actions", "block_suggestion", "view_submission", "view_closed", "event_callback"})
+
+
+class MeteredApp(AsyncApp):
+    """Measures how long Slack waits for each acknowledgement."""
+
+    async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
+        """See `AsyncApp.async_dispatch`. Returns when the request is acknowledged."""
+        kind = _kind(req.body)
+        with metrics.ACKS.labels(kind).time():
+            response = await super().async_dispatch(req)
+        if response.status != 200:
+            metrics.UNACKNOWLEDGED.labels(kind).inc()
+        return response
+
+
+def _kind(body: dict[str, Any]) -> str:
+    # Requests over HTTP are counted before their signature is checked: whatever they hold makes no new label.
+    kind = str(body.get("type"))
+    return "command" if "command" in body else kind if kind in KINDS else "other"

@@ -1,0 +1,65 @@
+"""
+Traces, when an OpenTelemetry endpoint is set: a span for each run, each Agent that is asked, each call of Slack's.
+
+Nothing of OpenTelemetry is imported unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set; it comes with the extra `csm[otel]`.
+Attributes are names, ids and verdicts, never what an Agent printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from importlib.metadata import version
+from typing import Any
+
+from handlers.errors import ConfigurationError
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+_tracer: Any = None
+
+
+def span(name: str, **attributes: str) -> AbstractContextManager[Any]:
+    """A span around a block; nothing, when nobody traces."""
+    if _tracer is None:
+        return contextlib.nullcontext()
+    return _tracer.start_as_current_span(name, attributes={f"csm.{key}": value for key, value in attributes.items()})  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def traced() -> Iterator[None]:
+    """
+    Send spans while the block runs, if an endpoint is set in the environment.
+
+    Raises `ConfigurationError` when it is and the libraries are not there.
+    """
+    if not os.environ.get(ENDPOINT):
+        yield
+        return
+    global _tracer  # noqa: PLW0603 - one process, one tracer, as the API has it
+    provider = _provider()
+    _tracer = provider.get_tracer("csm", version("csm"))
+    try:
+        yield
+    finally:
+        _tracer = None
+        provider.shutdown()  # sends what is left
+
+
+def _provider() -> Any:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        raise ConfigurationError(
+            [f"{ENDPOINT} is set, and the OpenTelemetry libraries are not there. Install csm[otel], or unset it."],
+            source="environment",
+        ) from error
+    resource = Resource.create({"service.name": "csm", "service.version": version("csm")})
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
