@@ -240,6 +240,19 @@ class FlareRecord(Frozen):
     outcome: FlareOutcome
 
 
+class Table(Frozen):
+    """Things that look alike, as a table: on `count` places, some of which are named."""
+
+    title: str
+    verdict: Verdict
+    places: tuple[str, ...]
+    """A few of them."""
+    count: int
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    """Cells already redacted and bounded."""
+
+
 class AgentResult(Frozen):
     """What one Agent's examination came to."""
 
@@ -259,6 +272,10 @@ class AgentResult(Frozen):
     duration_s: float = 0.0
     findings: tuple[Finding, ...] = ()
     invocations: tuple[Invocation, ...] = ()
+    tables: tuple[Table, ...] = ()
+    """What was looked at, the worst first."""
+    document: str = ""
+    """What the verdict rests on, to be kept and judged again (`handlers.tc.document.packed`); empty where there is none."""
     reused_from: str | None = None
     """The run whose result this is, when the Agent had been asked less than a minute before."""
     flare: FlareRecord | None = None

@@ -1,6 +1,9 @@
 """
 Every finding of the self-test and of the flare, with its severity and what it makes of the verdict. One table.
 
+
+Every finding of the self-test and of the tc check, with its severity and what it makes of the verdict. One table.
+
 `fail` is for what was observed to be wrong; whatever kept us from observing is `unknown`. Codes are a fixed
 surface: other programs match on them.
 """
@@ -55,6 +58,70 @@ SELFTEST: Mapping[str, Kind] = {
     ),
     "selftest.contradiction": Kind(_MEDIUM, _UNKNOWN, "The results contradict themselves: {detail}."),
     "selftest.incomplete": Kind(_MEDIUM, _UNKNOWN, "Not every test has a result: {detail}."),
+}
+
+_WARN, _SKIPPED = Verdict.WARN, Verdict.SKIPPED
+
+TC: Mapping[str, Kind] = {
+    "tc.race": Kind(
+        Severity.CRITICAL,
+        _FAIL,
+        "This Agent can cut pods off the network: 7.36 to 7.39.1 may delete the filter of {detail}.",
+    ),
+    "tc.tcx_first": Kind(
+        _HIGH,
+        _FAIL,
+        "Packets are not seen: {detail} ends the chain, and tcx and netkit run before every classic filter.",
+    ),
+    "tc.priority_one": Kind(_HIGH, _FAIL, "Packets are not seen: {detail} ends the chain at priority 1."),
+    "tc.priority_low": Kind(_HIGH, _FAIL, "Packets are not seen: {detail} ends the chain before the Agent's filters."),
+    "tc.priority_raised": Kind(
+        _HIGH, _FAIL, "Packets are not seen: the Agent's priority was raised, and {detail} ends the chain before it."
+    ),
+    "tc.handle_taken": Kind(
+        _HIGH, _FAIL, "The Agent's filters are missing: {detail} has their priority and their handle."
+    ),
+    "tc.removed": Kind(
+        _HIGH, _FAIL, "The Agent's filters are gone where {detail} is attached with tcx and removes classic filters."
+    ),
+    "tc.not_attached": Kind(_MEDIUM, _WARN, "The Agent has no filter on any device of this node."),
+    "tc.missing": Kind(_MEDIUM, _WARN, "The Agent's filters are missing on {detail}."),
+    "tc.redirected": Kind(_MEDIUM, _WARN, "Some packets are not seen: {detail} can redirect them first."),
+    "tc.netkit": Kind(
+        _MEDIUM,
+        _WARN,
+        "{detail} runs before the Agent's filters: what it passes goes on to them, what it redirects does not.",
+    ),
+    "tc.matching_filter": Kind(
+        _MEDIUM, _WARN, "Some packets may not be seen: {detail} ends the chain for what it matches."
+    ),
+    "tc.priority_equal": Kind(
+        _MEDIUM, _WARN, "Packets are seen by luck: {detail} has the Agent's priority, and who attaches last runs first."
+    ),
+    "tc.odd_device": Kind(_LOW, _WARN, "Unlike its many siblings: {detail}."),
+    "tc.by_table": Kind(
+        _LOW, _WARN, "Only the vendor table says that {detail} lets the chain go on; its instructions do not tell."
+    ),
+    "tc.not_applied": Kind(_LOW, _WARN, "The Agent's filters do not have the priority of its settings: {detail}."),
+    "tc.cannot_tell": Kind(
+        _MEDIUM, _UNKNOWN, "It cannot be told what {detail} can return, before the Agent's filters."
+    ),
+    "tc.priority_unseen": Kind(
+        _MEDIUM, _UNKNOWN, "The Agent's priority was not seen, so it cannot be told whether {detail} runs before it."
+    ),
+    "tc.settings_unseen": Kind(
+        _MEDIUM, _UNKNOWN, "It could not be seen whether this Agent watches the network: {detail}."
+    ),
+    "tc.version_unseen": Kind(
+        _MEDIUM, _UNKNOWN, "The Agent's version was not seen; 7.36 to 7.39.1 could delete the filter of {detail}."
+    ),
+    "tc.unseen": Kind(_MEDIUM, _UNKNOWN, "Not everything could be seen: {detail}."),
+    "tc.nothing_seen": Kind(_HIGH, _UNKNOWN, "No network device could be looked at: {detail}."),
+    "tc.unreadable": Kind(_MEDIUM, _UNKNOWN, "The evidence cannot be read: {detail}."),
+    "tc.disabled": Kind(_LOW, _SKIPPED, "Workload Protection is not enabled on this Agent, so it has no filters."),
+    "tc.network_disabled": Kind(_LOW, _SKIPPED, "Network detections are disabled on this Agent, so it has no filters."),
+    "tc.ebpfless": Kind(_LOW, _SKIPPED, "This Agent works without eBPF, and so without filters."),
+    "tc.too_old": Kind(_LOW, _SKIPPED, "Agents before 7.36 have no network detections, and so no filters."),
 }
 
 AGENT: Mapping[str, Kind] = {
@@ -154,7 +221,8 @@ FLARE: Mapping[str, Kind] = {
     ),
 }
 
-KINDS: Mapping[str, Kind] = {**SELFTEST, **FLARE, **AGENT}
+
+KINDS: Mapping[str, Kind] = {**SELFTEST, **FLARE, **TC, **AGENT}
 
 CODES: Mapping[type[errors.ExecError], str] = {
     errors.Unreachable: "agent.unreachable",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from handlers.agent.findings import TC
 from handlers.model import Agent, Installation, Remediation, Step
 from handlers.remediation import flare, links
 from handlers.remediation.snippets import (
@@ -15,6 +16,7 @@ from handlers.remediation.snippets import (
     restart,
     shell,
 )
+from handlers.remediation.tc import TcFacts, remediate_tc
 from handlers.version import AgentVersion
 
 Steps = Callable[[Agent], tuple[Step, ...]]
@@ -30,6 +32,8 @@ def remediate(
     """
     if code in flare.ADVICE:
         return flare.advise(code, flare.Place(agent, container, archive))
+    if code in TC:
+        return remediate_tc(code, agent, version, TcFacts())
     summary, steps, docs = _ADVICE[code]
     if version is not None and version.era < (36, 0):
         summary += " Agents before 7.36 do not report single results: upgrade to see them."

@@ -1,0 +1,48 @@
+"""
+The documentation's checklist, answered: which of its five answers fits each vendor that was found.
+
+It asks people to ask their vendor (docs.datadoghq.com/security/workload_protection/troubleshooting/threats/); tcx and
+netkit are not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from handlers.tc.effects import Effect
+from handlers.tc.evidence import Attachment
+from handlers.tc.hooks import Link
+
+
+class Answer(StrEnum):
+    """As people would look it up there."""
+
+    NONE = "no other eBPF classifier"
+    UNSPEC = "returns TC_ACT_UNSPEC"
+    ONE = "priority 1"
+    LOW = "priority 2 to 10"
+    HIGH = "priority 11 or higher"
+    NEWER = "tcx or netkit, which the checklist does not know"
+
+
+def answer(link: Link) -> Answer:
+    """The answer for one program of a vendor."""
+    if link.entry.attachment is not Attachment.FILTER:
+        return Answer.UNSPEC if link.effect is Effect.CONTINUES else Answer.NEWER
+    if link.effect is Effect.CONTINUES:
+        return Answer.UNSPEC
+    pref = link.entry.pref or 0
+    if pref <= 1:
+        return Answer.ONE
+    return Answer.LOW if pref <= 10 else Answer.HIGH
+
+
+def answers(links: Iterable[Link]) -> tuple[str, ...]:
+    """`Cilium: priority 1`, for each vendor and each answer; or that there is none."""
+    found = dict.fromkeys(
+        f"{link.vendor.name if link.vendor else link.what[:60]}: {answer(link)}"
+        for link in links
+        if not link.own and link.entry.kind == "bpf"
+    )
+    return tuple(found)[:10] or (str(Answer.NONE),)

@@ -1,0 +1,105 @@
+"""
+Evidence as a document: read from what a collector printed or a file, and saved for others to judge.
+
+All of it is foreign. It is bounded and checked when it is read, and freed of secrets and control characters before it
+is shown or saved.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from handlers.redaction import clean
+from handlers.tc.evidence import Evidence
+
+MOST_BYTES = 32 * 1024 * 1024
+MOST_DEVICES = 20_000
+MOST_ENTRIES = 200_000
+MOST_SAVED = 600_000
+"""Characters of a saved document; a larger one loses its instructions first."""
+_LEFT_OUT = "left out of the saved document, which would have been too large"
+
+
+class Unreadable(ValueError):
+    """It is no evidence; the message says why, in one sentence without a full stop."""
+
+
+def read_document(data: bytes) -> Evidence:
+    """The evidence in what a collector printed. Raises `Unreadable`."""
+    if not data.strip():
+        raise Unreadable("it is empty")
+    if len(data) > MOST_BYTES:
+        raise Unreadable(f"it has more than {MOST_BYTES // 2**20} MiB")
+    try:
+        evidence = Evidence.model_validate_json(data)
+    except ValidationError as error:
+        raise Unreadable(_fault(error)) from None
+    if "schema_" not in evidence.model_fields_set:
+        raise Unreadable("it does not say that it is csm.tc-evidence/1")
+    devices = [device for namespace in evidence.namespaces for device in namespace.devices]
+    entries = sum(len(device.ingress or ()) + len(device.egress or ()) for device in devices)
+    if len(devices) > MOST_DEVICES or entries > MOST_ENTRIES:
+        raise Unreadable(f"it names {len(devices)} devices and {entries} filters, more than any node has")
+    return cleaned(evidence)
+
+
+def cleaned(evidence: Evidence) -> Evidence:
+    """The same without secrets, control characters and line breaks in any of its words."""
+    known: dict[str, str] = {}
+
+    def word(text: str) -> str:
+        if text not in known:
+            known[text] = " ".join(clean(text, max_chars=1000).split())
+        return known[text]
+
+    return Evidence.model_validate(_each_word(evidence.model_dump(by_alias=True), word))
+
+
+def saved(evidence: Evidence) -> str:
+    """The document to keep, which `read_document` reads again."""
+    text = _json(evidence)
+    if len(text) <= MOST_SAVED:
+        return text
+    programs = {
+        number: program.model_copy(update={"instructions": None, "calls": {}, "unseen": (*program.unseen, _LEFT_OUT)})
+        for number, program in evidence.programs.items()
+    }
+    return _json(evidence.model_copy(update={"programs": programs}))
+
+
+def packed(document: str) -> str:
+    """A saved document in few characters, to be carried in a result."""
+    return base64.b64encode(zlib.compress(document.encode(), 6)).decode()
+
+
+def unpacked(text: str) -> str:
+    """The document again; empty when there is none."""
+    return zlib.decompress(base64.b64decode(text)).decode() if text else ""
+
+
+def _json(evidence: Evidence) -> str:
+    return evidence.model_dump_json(by_alias=True, exclude_defaults=True, exclude={"schema_"}).replace(
+        "{", '{"schema":"csm.tc-evidence/1",', 1
+    )
+
+
+def _each_word(value: Any, word: Callable[[str], str], name: str = "") -> Any:
+    if isinstance(value, str):
+        # Instructions are base64 or nothing, which the analysis checks; their letters mean no secret.
+        return value if name in {"instructions", "schema"} else word(value)
+    if isinstance(value, dict):
+        return {key: _each_word(each, word, str(key)) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_each_word(each, word) for each in value]
+    return value
+
+
+def _fault(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = clean(".".join(map(str, first["loc"]))[:200], max_chars=100)
+    return clean(f"{first['msg'][:200]}{f' at {where}' if where else ''}", max_chars=300)

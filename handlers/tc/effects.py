@@ -1,0 +1,128 @@
+"""
+What a return code does to the chain (`net/sched/cls_bpf.c`, `net/core/dev.c` and `include/uapi/linux/pkt_cls.h` of Linux).
+
+The Agent sees a packet on a hook if and only if nothing that can end the chain runs before it. A drop ends the chain
+too, but there is no packet any more that the Agent should have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from handlers.tc.evidence import Attachment, Entry
+from handlers.tc.returns import Returns
+
+NAMES = {-1: "UNSPEC", 0: "OK", 1: "RECLASSIFY", 2: "SHOT", 3: "PIPE", 4: "STOLEN", 5: "QUEUED", 6: "REPEAT"} | {
+    7: "REDIRECT",
+    8: "TRAP",
+}
+TCX_NAMES = {-1: "NEXT", 0: "PASS", 2: "DROP", 7: "REDIRECT"}
+_ACCEPTS = frozenset((0, 4, 8))
+"""OK lets the packet go and asks nobody else; STOLEN and TRAP take it away."""
+_REDIRECT, _DROP = 7, 2
+_DIRECT = frozenset((-1, 0, 2, 4, 7, 8))
+"""All other codes, PIPE too, mean UNSPEC to a direct-action filter (cls_bpf.c: cls_bpf_exec_opcode)."""
+_TCX = frozenset((-1, 0, 2, 7))
+"""All other codes mean NEXT (`include/net/tcx.h`: tcx_action_code)."""
+
+
+class Effect(StrEnum):
+    """What becomes of a packet that reaches an entry, for whoever comes after it. The later, the worse."""
+
+    CONTINUES = "goes on"
+    """Whatever is not dropped is seen by the next one."""
+    PASSES = "goes over to the other device"
+    """What a netkit program passes goes on to the hooks of the other device (`drivers/net/netkit.c`: netkit_xmit)."""
+    REDIRECTS = "redirects some"
+    """Some packets are sent elsewhere, others go on."""
+    MATCHES = "ends what it matches"
+    """A filter that ends the chain for the packets that it matches, and for no others."""
+    UNKNOWN = "cannot be told"
+    ENDS = "ends the chain"
+
+
+def effect(entry: Entry, returns: Returns) -> Effect:
+    """What this entry does, given what its program can return."""
+    if entry.skip_sw:
+        return Effect.CONTINUES
+    if entry.kind != "bpf":
+        return _of_filter(entry)
+    if entry.attachment is Attachment.FILTER and entry.direct_action is None:
+        both = {_of_program(entry.attachment, returns), _of_class(entry, returns)}
+        return both.pop() if len(both) == 1 else Effect.UNKNOWN
+    if entry.attachment is Attachment.FILTER and not entry.direct_action:
+        return _of_class(entry, returns)
+    return _of_program(entry.attachment, returns)
+
+
+def of_codes(attachment: Attachment, codes: Iterable[int]) -> Effect:
+    """What a program does that returns these codes and no others."""
+    return _of_program(attachment, Returns(frozenset(codes)))
+
+
+def names(entry: Entry, returns: Returns) -> str:
+    """`OK, SHOT, via tail call: UNSPEC`, or that it cannot be told; for people."""
+    if entry.kind != "bpf":
+        return ", ".join(entry.actions) or "no action"
+    known = TCX_NAMES if entry.attachment is not Attachment.FILTER else NAMES
+    direct = entry.attachment is not Attachment.FILTER or entry.direct_action is not False
+
+    def said(codes: Iterable[int]) -> str:
+        if not direct:
+            return ", ".join("no match" if code == 0 else "match" for code in sorted(codes))
+        return ", ".join(dict.fromkeys(known.get(code, f"{known[-1]} ({code})") for code in sorted(codes)))
+
+    found = [said(returns.codes)] if returns.codes else []
+    found += [f"via tail call: {said(returns.via_tail_call)}"] if returns.via_tail_call else []
+    found += [f"{known[-1]} (errors)"] if returns.negative and -1 not in returns.all else []
+    found += ["the rest cannot be told"] if returns.unknown and found else []
+    return ", ".join(found) or "cannot tell"
+
+
+def _of_program(attachment: Attachment, returns: Returns) -> Effect:
+    """Of a direct-action filter, and of tcx and netkit."""
+    understood = _DIRECT if attachment is Attachment.FILTER else _TCX
+    codes = {code if code in understood else -1 for code in returns.all} | ({-1} if returns.negative else set())
+    netkit = attachment is Attachment.NETKIT
+    if codes & _ACCEPTS and not netkit:
+        return Effect.ENDS
+    if not returns.known:
+        return Effect.UNKNOWN
+    if netkit and codes & {0, -1} and _REDIRECT not in codes:
+        return Effect.PASSES
+    if netkit and codes & {0, -1}:
+        return Effect.REDIRECTS
+    if _REDIRECT in codes:
+        return Effect.REDIRECTS if -1 in codes else Effect.ENDS
+    return Effect.CONTINUES
+
+
+def _of_class(entry: Entry, returns: Returns) -> Effect:
+    """Of a filter whose program gives a class: 0 is no match, and whatever matches goes to the filter's actions."""
+    if returns.known and returns.all == {0}:
+        return Effect.CONTINUES
+    if _goes_on(entry):
+        return Effect.CONTINUES
+    matches_all = returns.known and 0 not in returns.all
+    if matches_all:
+        return Effect.ENDS
+    return Effect.MATCHES if returns.known else Effect.UNKNOWN
+
+
+def _of_filter(entry: Entry) -> Effect:
+    """Of flower, u32, matchall and their like: a match ends the chain unless its last action is `continue`."""
+    if _goes_on(entry):
+        return Effect.CONTINUES
+    if entry.kind == "matchall" and not _only_drops(entry):
+        return Effect.ENDS
+    return Effect.CONTINUES if _only_drops(entry) else Effect.MATCHES
+
+
+def _goes_on(entry: Entry) -> bool:
+    # With `continue` as its last action, a match is no verdict (net/sched/act_api.c: tcf_action_exec).
+    return bool(entry.actions) and entry.actions[-1].split()[-1:] == ["continue"]
+
+
+def _only_drops(entry: Entry) -> bool:
+    return bool(entry.actions) and all(action.split()[-1:] == ["drop"] for action in entry.actions)

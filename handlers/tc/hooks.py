@@ -1,0 +1,256 @@
+"""
+The decision for one hook: a device, and a direction.
+
+    The Agent sees a packet on a hook if and only if no program that can end the chain runs before its own.
+
+Every ruling names a finding code of `handlers.agent.findings.TC`; a hook without one is fine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from handlers.tc import own as agents_own
+from handlers.tc.effects import Effect, effect, names, of_codes
+from handlers.tc.evidence import Attachment, Device, Entry, Evidence, Program
+from handlers.tc.returns import Analyst, Returns
+from handlers.tc.settings import AgentSettings
+from handlers.tc.vendors import CILIUM_TCX, Vendor, recognise
+
+Direction = Literal["ingress", "egress"]
+DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
+_HAS_TCX = (6, 6)
+_IP = frozenset((3, 0x0800, 0x86DD, 0x8100, 0x88A8))
+"""Protocols of filters that packets of interest may have: all, IPv4, IPv6, and VLAN tags around them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One entry of a chain, and what was found out about it."""
+
+    entry: Entry
+    program: Program | None
+    own: bool
+    vendor: Vendor | None
+    returns: Returns
+    effect: Effect
+    name: str = ""
+    """Its name without the device's, as some put it in."""
+    by_table: bool = False
+    """Whether the effect is the vendor table's word, since the instructions do not tell."""
+
+    @property
+    def who(self) -> str:
+        """Whose it is, for people."""
+        if self.own:
+            return "the Agent"
+        return self.vendor.name if self.vendor else "unknown"
+
+    @property
+    def what(self) -> str:
+        """Its program or kind, for people; the same on every device."""
+        if self.own:
+            return agents_own.short_name(self.entry)
+        return self.name if self.entry.kind == "bpf" and self.name else f"{self.entry.kind} {self.name}".strip()
+
+    @property
+    def codes(self) -> str:
+        """What it can return, for people."""
+        said = names(self.entry, self.returns)
+        if self.by_table and self.vendor and self.vendor.codes is not None:
+            table = names(self.entry, Returns(self.vendor.codes))
+            return f"cannot tell; by the vendor table {table}"
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What is wrong on a hook, and because of which entry."""
+
+    code: str
+    link: Link | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One direction of one device, judged."""
+
+    direction: Direction
+    links: tuple[Link, ...]
+    rulings: tuple[Ruling, ...]
+    expected: bool | None
+    """Whether the Agent should have its filters here."""
+
+    @property
+    def attached(self) -> bool:
+        """Whether it has them."""
+        return any(link.own for link in self.links)
+
+
+class HookJudge:
+    """Judges the hooks of one document."""
+
+    def __init__(self, evidence: Evidence, settings: AgentSettings, analyst: Analyst) -> None:
+        self._evidence = evidence
+        self._settings = settings
+        self._analyst = analyst
+        self._kernel = _version(evidence.kernel)
+
+    def judge(self, device: Device, direction: Direction, *, priority: int | None, watched: bool | None = None) -> Hook:
+        """
+        The decision for one hook.
+
+        `priority` is the Agent's where it has no filter that says it; `watched` says whether it is known to attach in
+        this direction at all.
+        """
+        expected = self._expected(device, direction, watched)
+        entries = device.ingress if direction == "ingress" else device.egress
+        if entries is None:
+            why = f": {device.unseen[0]}" if device.unseen else ""
+            return Hook(direction, (), (Ruling("tc.unseen", None, f"its chain could not be listed{why}"),), expected)
+        links = self.links(entries, device.name)
+        rulings = list(_judged(links, priority, expected=expected is not False))
+        rulings += self._missing(device, links, expected, priority)
+        if self._hides_tcx(device) and (expected is not False or any(link.own for link in links)):
+            rulings.append(Ruling("tc.unseen", None, "tcx and netkit programs could not be listed"))
+        return Hook(direction, links, tuple(rulings), expected)
+
+    def links(self, entries: Sequence[Entry], device: str = "") -> tuple[Link, ...]:
+        """The chain in the order in which it runs; equal priorities stay as the kernel listed them."""
+        return tuple(self._link(entry, device) for entry in _in_order(entries))
+
+    def _link(self, entry: Entry, device: str) -> Link:
+        if entry.kind != "bpf":
+            return Link(
+                entry, None, own=False, vendor=None, returns=Returns(), effect=effect(entry, Returns()), name=entry.name
+            )
+        program = self._evidence.programs.get(entry.program) if entry.program is not None else None
+        returns = self._analyst.returns(entry.program)
+        if agents_own.is_own(entry, program, returns):
+            return Link(entry, program, own=True, vendor=None, returns=returns, effect=Effect.CONTINUES)
+        vendor, found = recognise(entry, program), effect(entry, returns)
+        name = (entry.name or (program.name if program else "")).removesuffix(f"-{device}")
+        if found is Effect.UNKNOWN and vendor and vendor.codes is not None and entry.direct_action is not False:
+            known = of_codes(entry.attachment, vendor.codes)
+            return Link(
+                entry, program, own=False, vendor=vendor, returns=returns, effect=known, name=name, by_table=True
+            )
+        return Link(entry, program, own=False, vendor=vendor, returns=returns, effect=found, name=name)
+
+    def _expected(self, device: Device, direction: Direction, watched: bool | None) -> bool | None:
+        if device.up is False or device.kind == "dummy" or device.name.startswith(self._settings.lazy):
+            return False
+        if direction == "egress":
+            return True
+        return watched if self._settings.ingress is None else self._settings.ingress
+
+    def _hides_tcx(self, device: Device) -> bool:
+        if device.tcx_seen or self._evidence.tcx is False:
+            return False
+        return self._kernel is None or self._kernel >= _HAS_TCX
+
+    def _missing(
+        self, device: Device, links: Sequence[Link], expected: bool | None, priority: int | None
+    ) -> list[Ruling]:
+        """Why the Agent's filters are not where they should be, as far as the chain tells."""
+        if not expected or any(link.own for link in links):
+            return []
+        room = "an older ingress qdisc leaves no room for clsact" if device.qdisc == "ingress" else ""
+        handles = {self._settings.handle or 1, self._settings.raw_handle or self._settings.handle or 1}
+        taken = next((link for link in links if priority is not None and link.entry.pref == priority and link.entry.handle in handles), None)  # fmt: skip
+        if taken is not None:
+            return [Ruling("tc.handle_taken", taken)]
+        removing = next((link for link in links if link.vendor is CILIUM_TCX), None)
+        return [Ruling("tc.removed", removing)] if removing else [Ruling("tc.missing", None, room)]
+
+
+def _in_order(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Tcx before filters, filters by priority; a netkit program is where it is listed, at one end."""
+    started = [entry.attachment is not Attachment.NETKIT for entry in entries]
+
+    def rank(numbered: tuple[int, Entry]) -> tuple[int, int]:
+        number, entry = numbered
+        if entry.attachment is Attachment.NETKIT:
+            return (3 if any(started[:number]) else 0), 0
+        return (1, 0) if entry.attachment is Attachment.TCX else (2, entry.pref or 0)
+
+    return [entry for _, entry in sorted(enumerate(entries), key=rank)]
+
+
+def _judged(links: Sequence[Link], priority: int | None, *, expected: bool) -> list[Ruling]:
+    last = max((number for number, link in enumerate(links) if link.own), default=None)
+    if last is None and not expected:
+        return []
+    found: list[Ruling] = []
+    at = links[last].entry.pref if last is not None else priority
+    for number, link in enumerate(links):
+        if link.own or not _concerns(link.entry, links):
+            continue
+        before = number < last if last is not None else _runs_before(number, links, priority)
+        if before is None:
+            found += _undecided(link)
+        elif before:
+            found += _before(link, at)
+        elif link.entry.pref == at and link.effect is not Effect.CONTINUES:
+            found.append(Ruling("tc.priority_equal", link))
+    return found
+
+
+def _runs_before(number: int, links: Sequence[Link], priority: int | None) -> bool | None:
+    """Where there is no filter of the Agent: whether this would run before it. Of equals, either may be first."""
+    entry = links[number].entry
+    if entry.attachment is Attachment.NETKIT:
+        return not any(link.entry.attachment is not Attachment.NETKIT for link in links[:number])
+    if entry.attachment is Attachment.TCX:
+        return True
+    if priority is None or entry.pref is None:
+        return None
+    return entry.pref <= priority
+
+
+def _before(link: Link, priority: int | None) -> list[Ruling]:
+    if link.entry.attachment is Attachment.NETKIT and link.effect in {Effect.REDIRECTS, Effect.PASSES}:
+        return [Ruling("tc.netkit", link)]
+    match link.effect:
+        case Effect.ENDS:
+            return [Ruling(_ending_code(link.entry, priority), link)]
+        case Effect.REDIRECTS:
+            return [Ruling("tc.redirected", link)]
+        case Effect.MATCHES:
+            return [Ruling("tc.matching_filter", link)]
+        case Effect.UNKNOWN:
+            return [Ruling("tc.cannot_tell", link, link.returns.unknown[0] if link.returns.unknown else "")]
+        case Effect.CONTINUES | Effect.PASSES:
+            return [Ruling("tc.by_table", link)] if link.by_table else []
+
+
+def _ending_code(entry: Entry, priority: int | None) -> str:
+    if entry.attachment is not Attachment.FILTER:
+        return "tc.tcx_first"
+    pref = entry.pref or 0
+    if pref <= 1:
+        return "tc.priority_one"
+    if pref <= 10 or (priority is not None and priority <= 10):
+        return "tc.priority_low"
+    return "tc.priority_raised"
+
+
+def _undecided(link: Link) -> list[Ruling]:
+    return [] if link.effect is Effect.CONTINUES and not link.by_table else [Ruling("tc.priority_unseen", link)]
+
+
+def _concerns(entry: Entry, links: Sequence[Link]) -> bool:
+    """Whether packets of interest can come by it: of an IP protocol, and in a chain that is run."""
+    if entry.protocol is not None and entry.protocol not in _IP:
+        return False
+    jumps = any("goto" in action for link in links for action in link.entry.actions)
+    return not entry.chain or jumps
+
+
+def _version(kernel: str) -> tuple[int, int] | None:
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", kernel)
+    return (int(found[1]), int(found[2])) if found else None

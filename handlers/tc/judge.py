@@ -1,0 +1,289 @@
+"""
+The decision for one Agent, from its evidence alone.
+
+First whether there is anything to judge (an Agent without network detections has no filters), then every hook of
+every device, then what only shows when all are looked at: the race of old Agents, filters that are nowhere, devices
+unlike their siblings. What was not seen is a finding of its own, and never green.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from handlers.agent.findings import KINDS
+from handlers.model import Verdict
+from handlers.tc.answers import answers
+from handlers.tc.devices import Group, JudgedDevice, groups, odd_ones
+from handlers.tc.evidence import Attachment, Evidence
+from handlers.tc.hooks import DIRECTIONS, Direction, HookJudge, Link, Ruling
+from handlers.tc.returns import Analyst
+from handlers.tc.settings import HAS_NETWORK, AgentSettings, is_racy, read_settings
+from handlers.version import AgentVersion
+
+_MOST_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One finding code, with all that it rests on."""
+
+    code: str
+    detail: str = ""
+    evidence: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+
+    @property
+    def rank(self) -> tuple[int, int, str]:
+        """The worst first."""
+        kind = KINDS[self.code]
+        return -kind.verdict.badness, -kind.severity.badness, self.code
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the evidence of one Agent comes to."""
+
+    settings: AgentSettings
+    priority: int | None
+    """The Agent's, as its filters have it, or else as its settings say."""
+    found: tuple[Found, ...] = ()
+    groups: tuple[Group, ...] = ()
+    answers: tuple[str, ...] = ()
+    """The documentation's checklist, answered."""
+    links: tuple[Link, ...] = field(default=(), repr=False)
+    """Whatever stands in any chain."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of what was found; nothing found is a pass."""
+        return max((KINDS[each.code].verdict for each in self.found), key=lambda v: v.badness, default=Verdict.PASS)
+
+
+def judge(evidence: Evidence, version: AgentVersion | None) -> Judgement:
+    """The decision. `version` is the Agent's, from wherever it is known."""
+    return _Judge(evidence, version).judgement()
+
+
+class _Judge:
+    def __init__(self, evidence: Evidence, version: AgentVersion | None) -> None:
+        self._evidence = evidence
+        self._version = version
+        self._settings = read_settings(evidence.agent, version)
+        self._hooks = HookJudge(evidence, self._settings, Analyst(evidence))
+        self._own = self._own_filters()
+        prefs = Counter(link.entry.pref for _, link in self._own if link.entry.pref is not None)
+        attached = prefs.most_common(1)[0][0] if prefs else None
+        self._priority = attached if attached is not None else self._settings.priority
+
+    def judgement(self) -> Judgement:
+        if skipped := self._nothing_to_judge():
+            return Judgement(self._settings, self._priority, (Found(skipped),))
+        devices = self._devices()
+        links = tuple(link for each in devices for hook in each.hooks for link in hook.links)
+        found = [*self._of_hooks(devices), *self._of_agent(devices, links), *self._of_sight(devices)]
+        return Judgement(
+            self._settings,
+            self._priority,
+            tuple(sorted(found, key=lambda each: each.rank)),
+            tuple(groups(devices)),
+            answers(links),
+            links,
+        )
+
+    def _nothing_to_judge(self) -> str | None:
+        """Why this Agent has no filters, when that is certain. A filter that is there proves the contrary."""
+        if self._own:
+            return None
+        if self._settings.ebpfless:
+            return "tc.ebpfless"
+        if self._settings.enabled is False:
+            return "tc.disabled"
+        if self._settings.network is False:
+            return "tc.network_disabled"
+        if self._version is not None and self._version.era < HAS_NETWORK:
+            return "tc.too_old"
+        return None
+
+    def _own_filters(self) -> list[tuple[Direction, Link]]:
+        return [
+            (direction, link)
+            for namespace in self._evidence.namespaces
+            for device in namespace.devices
+            for direction in DIRECTIONS
+            for link in self._hooks.links((device.ingress if direction == "ingress" else device.egress) or ())
+            if link.own
+        ]
+
+    def _devices(self) -> list[JudgedDevice]:
+        directions = {direction for direction, _ in self._own}
+        watched = "ingress" in directions if directions else None
+        return [
+            JudgedDevice(
+                namespace,
+                device,
+                tuple(
+                    self._hooks.judge(device, direction, priority=self._priority, watched=watched)
+                    for direction in DIRECTIONS
+                ),
+            )
+            for namespace in self._evidence.namespaces
+            for device in namespace.devices
+        ]
+
+    # -- findings -----------------------------------------------------------------------------------------
+
+    def _of_hooks(self, devices: Sequence[JudgedDevice]) -> list[Found]:
+        by_code: dict[str, list[tuple[JudgedDevice, Direction, Ruling]]] = {}
+        for each in devices:
+            for hook in each.hooks:
+                for ruling in hook.rulings:
+                    by_code.setdefault(ruling.code, []).append((each, hook.direction, ruling))
+        if not self._own and "tc.missing" in by_code:
+            # Where there is none at all, it is no matter of single devices.
+            del by_code["tc.missing"]
+        return [self._summed_up(code, rulings) for code, rulings in by_code.items()]
+
+    def _summed_up(self, code: str, rulings: Sequence[tuple[JudgedDevice, Direction, Ruling]]) -> Found:
+        links = {(r.link.who, r.link.what, r.link.entry.pref): r.link for _, _, r in rulings if r.link}
+        who = _some(dict.fromkeys(_named(link) for link in links.values()), 2)
+        where = _places([(each, direction) for each, direction, _ in rulings])
+        why = next((ruling.detail for _, _, ruling in rulings if ruling.detail), "")
+        detail = f"{who} ({where})" if who else where
+        if code == "tc.unseen":
+            detail = f"{why}, on {where}"
+        return Found(code, detail, _lines(rulings, self._priority), tuple(links.values()))
+
+    def _of_agent(self, devices: Sequence[JudgedDevice], links: Sequence[Link]) -> list[Found]:
+        found = [*self._race(links), *self._settings_unseen()]
+        if not self._own and devices:
+            running = self._evidence.agent.running
+            seen = ", ".join(f"{name} ({pid})" for name, pid in list(running.items())[:5]) or "none was seen"
+            found.append(Found("tc.not_attached", evidence=(f"processes of the Agent: {seen}",)))
+        found += self._not_applied()
+        return found + self._odd(devices)
+
+    def _odd(self, devices: Sequence[JudgedDevice]) -> list[Found]:
+        unlike = odd_ones(devices)
+        if not unlike:
+            return []
+        first, typical, number = unlike[0]
+        lines = [f"{each.label}: {_outcome(each)}" for each, _, _ in unlike[: _MOST_LINES - 1]]
+        lines.append(f"{number} siblings of {first.device.name}, such as {typical.label}: {_outcome(typical)}")
+        return [Found("tc.odd_device", _places_of([each for each, _, _ in unlike]), tuple(lines))]
+
+    def _race(self, links: Sequence[Link]) -> list[Found]:
+        prone = [
+            link
+            for link in links
+            if not link.own and link.entry.attachment is Attachment.FILTER and link.entry.kind == "bpf"
+            and link.entry.pref == 1 and link.entry.handle in {1, None}
+        ]  # fmt: skip
+        if not prone:
+            return []
+        detail = _some(dict.fromkeys(_named(link) for link in prone), 2)
+        evidence = tuple(dict.fromkeys(f"{_named(link)}: priority 1, handle {link.entry.handle}" for link in prone))
+        if self._version is not None:
+            return (
+                [Found("tc.race", detail, evidence[:_MOST_LINES], tuple(prone[:5]))] if is_racy(self._version) else []
+            )
+        # A filter of the Agent at another priority than 1 is of a version that has the race no more.
+        if self._own and self._priority != 1:
+            return []
+        return [Found("tc.version_unseen", detail, evidence[:_MOST_LINES])]
+
+    def _settings_unseen(self) -> list[Found]:
+        if self._own:
+            return []
+        unsure = {
+            "whether Workload Protection is enabled": self._settings.enabled,
+            "whether network detections are": self._settings.network,
+            "whether it works with eBPF": self._settings.ebpfless,
+        }
+        names = [name for name, value in unsure.items() if value is None]
+        return (
+            [Found("tc.settings_unseen", ", ".join(names), self._evidence.agent.unseen[:_MOST_LINES])] if names else []
+        )
+
+    def _not_applied(self) -> list[Found]:
+        said, setting = self._settings.priority, self._settings.priority_setting
+        if not self._own or said is None or setting is None or said == self._priority:
+            return []
+        return [
+            Found(
+                "tc.not_applied",
+                f"{self._priority} where {setting.key} says {said}",
+                (f"{setting.key}: {setting.value} ({setting.source})",),
+            )
+        ]
+
+    def _of_sight(self, devices: Sequence[JudgedDevice]) -> list[Found]:
+        """What kept us from seeing all."""
+        found = []
+        said = [*self._evidence.unseen]
+        hosts = [namespace for namespace in self._evidence.namespaces if namespace.host]
+        if not any(namespace.devices for namespace in hosts):
+            why = said[0] if said else "the host's network namespace is not in the evidence"
+            found.append(Found("tc.nothing_seen", why.rstrip("."), tuple(said[:_MOST_LINES])))
+        elif not any(hook.expected is not False or hook.attached for each in devices for hook in each.hooks):
+            found.append(Found("tc.nothing_seen", "none of its devices is one that the Agent watches"))
+        said += [f"{n.name or n.inode}: {why}" for n in self._evidence.namespaces for why in n.unseen]
+        said += [f"{each.label}: {why}" for each in devices for why in each.device.unseen]
+        if said and not any(each.code == "tc.nothing_seen" for each in found):
+            already = any("tc.unseen" in each.codes for each in devices)
+            found += [] if already else [Found("tc.unseen", said[0].rstrip("."), tuple(said[:_MOST_LINES]))]
+        return found
+
+
+def _named(link: Link) -> str:
+    """`Cilium's cil_from_container`, for people."""
+    what = link.what[:60]
+    if link.vendor is None:
+        return f"{what} of an unknown vendor" if link.entry.kind == "bpf" else f"a {what} filter"
+    return f"{link.vendor.name}'s {what}"
+
+
+def _places(places: Iterable[tuple[JudgedDevice, Direction]]) -> str:
+    """`ingress of lxc1 and 211 more`."""
+    devices = {id(each): each for each, _ in places}
+    directions = " and ".join(dict.fromkeys(direction for _, direction in places))
+    return f"{directions} of {_places_of(list(devices.values()))}"
+
+
+def _places_of(devices: Sequence[JudgedDevice]) -> str:
+    more = f" and {len(devices) - 1} more devices" if len(devices) > 2 else ""
+    more = f" and {devices[1].label}" if len(devices) == 2 else more
+    return f"{devices[0].label}{more}"
+
+
+def _some(names: Iterable[str], most: int) -> str:
+    found = list(names)
+    return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
+
+
+def _lines(rulings: Sequence[tuple[JudgedDevice, Direction, Ruling]], priority: int | None) -> tuple[str, ...]:
+    """One line for all devices on which the same entry does the same."""
+    found: dict[str, list[str]] = {}
+    for each, direction, ruling in rulings:
+        found.setdefault(f"{direction}: {_told(ruling, priority)}", []).append(each.label)
+    lines = [f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}, {line}" for line, names in found.items()]  # fmt: skip
+    more = len(lines) - _MOST_LINES
+    return (*lines[:_MOST_LINES], f"… and {more} more kinds") if more > 0 else tuple(lines)
+
+
+def _told(ruling: Ruling, priority: int | None) -> str:
+    link = ruling.link
+    if link is None:
+        return ruling.detail or "no filter of the Agent"
+    entry = link.entry
+    place = f"priority {entry.pref}" if entry.attachment is Attachment.FILTER else entry.attachment.value
+    agent = f"; the Agent's is {priority}" if priority is not None and entry.attachment is Attachment.FILTER else ""
+    why = f" ({ruling.detail})" if ruling.detail else ""
+    return f"{_named(link)}, {place}, can return {link.codes}{why}{agent}"
+
+
+def _outcome(each: JudgedDevice) -> str:
+    has = " and ".join(hook.direction for hook in each.hooks if hook.attached)
+    codes = ", ".join(dict.fromkeys(each.codes))
+    return f"{f'filters of the Agent on {has}' if has else 'no filter of the Agent'}{f'; {codes}' if codes else ''}"

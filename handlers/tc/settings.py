@@ -1,0 +1,100 @@
+"""
+What the Agent's own settings come to, by its version.
+
+Sources: DataDog/datadog-agent:pkg/security/probe/config/config.go and pkg/security/ebpf/probes/tc.go@00985e77,
+#13692 (the priority became a setting, and 10 its default), #30994 (the second handle).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from handlers.tc.evidence import AgentSeen, Setting
+from handlers.version import AgentVersion
+
+HAS_NETWORK = (36, 0)
+RACE = ((36, 0), (39, 1))
+"""The first and the last Agent whose clean-up could delete somebody else's filter."""
+DEFAULT_PRIORITY = 10
+_ZERO_MEANS = 50
+"""What ebpf-manager makes of a priority of 0."""
+_INGRESS_UNSURE = ((50, 0), (62, 0))
+"""Between these, whether ingress is watched by default changed in releases that are not known exactly."""
+LAZY = ("lo", "dummy")
+"""Devices with these prefixes get no filters by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """Each fact is `None` when it was not seen."""
+
+    enabled: bool | None
+    """Workload Protection."""
+    network: bool | None
+    ebpfless: bool | None
+    priority: int | None
+    priority_setting: Setting | None
+    handle: int | None
+    raw_handle: int | None
+    ingress: bool | None
+    lazy: tuple[str, ...]
+
+
+def read_settings(seen: AgentSeen, version: AgentVersion | None) -> AgentSettings:
+    """The settings as they take effect. A default counts only where all that could set it was seen."""
+    complete = seen.settings_seen is True and not seen.unseen
+    return AgentSettings(
+        enabled=_switch(seen, "runtime_security.enabled", default=False if complete else None),
+        network=_switch(seen, "network.enabled", default=True if complete else None),
+        ebpfless=_switch(seen, "ebpfless.enabled", default=False if complete else None),
+        priority=_priority(seen, version, complete=complete),
+        priority_setting=seen.settings.get("network.classifier_priority"),
+        handle=_number(seen, "network.classifier_handle", 0 if complete else None),
+        raw_handle=_number(seen, "network.raw_classifier_handle", 0 if complete else None),
+        ingress=_switch(seen, "network.ingress.enabled", default=_ingress(version) if complete else None),
+        lazy=(*LAZY, *_prefixes(seen)),
+    )
+
+
+def is_racy(version: AgentVersion) -> bool:
+    """Whether this Agent's clean-up could delete somebody else's filter."""
+    return RACE[0] <= version.era <= RACE[1]
+
+
+def _priority(seen: AgentSeen, version: AgentVersion | None, *, complete: bool) -> int | None:
+    if version is not None and is_racy(version):
+        return 1  # hard-coded
+    known_default = DEFAULT_PRIORITY if complete and version is not None else None
+    found = _number(seen, "network.classifier_priority", known_default)
+    return None if found is None else found & 0xFFFF or _ZERO_MEANS
+
+
+def _ingress(version: AgentVersion | None) -> bool | None:
+    if version is None or _INGRESS_UNSURE[0] <= version.era < _INGRESS_UNSURE[1]:
+        return None
+    return True
+
+
+def _switch(seen: AgentSeen, name: str, *, default: bool | None) -> bool | None:
+    setting = seen.settings.get(name)
+    if setting is None:
+        return default
+    return {"true": True, "1": True, "t": True, "yes": True, "false": False, "0": False, "f": False, "no": False}.get(
+        setting.value.strip().lower()
+    )
+
+
+def _number(seen: AgentSeen, name: str, default: int | None) -> int | None:
+    setting = seen.settings.get(name)
+    if setting is None:
+        return default
+    text = setting.value.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def _prefixes(seen: AgentSeen) -> tuple[str, ...]:
+    setting = seen.settings.get("network.lazy_interface_prefixes")
+    if setting is None:
+        return ()
+    words = "".join(" " if character in "[],\"'" else character for character in setting.value).split()
+    return tuple(word for word in words if word)[:50]
