@@ -99,7 +99,7 @@ async def test_clicks_that_are_delivered_twice_do_once_what_they_do(sandbox: Wor
     await ana.type("/csm selftest cluster-a/node-5")
     root = await ana.finished()
     await asyncio.sleep(2.1)  # the configured minute, here two seconds of the bot's own clock
-    sandbox.slack.people.copies = 2
+    sandbox.slack.socket_mode.copies = 2
     await ana.click(root, "run.again")
     await ana.finished(number=1)
     await ana.click(root, "run.share")
@@ -111,7 +111,7 @@ async def test_clicks_that_are_delivered_twice_do_once_what_they_do(sandbox: Wor
 
 
 async def test_a_command_delivered_twice_is_one_run(sandbox: World, ana: Driver) -> None:
-    sandbox.slack.people.copies = 2
+    sandbox.slack.socket_mode.copies = 2
     await ana.type("/csm selftest cluster-a")
     root = await ana.finished()
 

@@ -44,7 +44,7 @@ class Control:
         router.add_get("/sandbox/events", self._events)
         router.add_get("/sandbox/completions", self._completions)
         router.add_get("/sandbox/faults", self._faults)
-        for name in ("commands", "clicks", "submissions", "closes", "messages", "faults"):
+        for name in ("commands", "clicks", "suggestions", "submissions", "closes", "messages", "faults"):
             router.add_post(f"/sandbox/{name}", self._post(getattr(self, f"_do_{name}")))
         router.add_get("/", self._page)
         if PAGE.is_dir():
@@ -75,23 +75,27 @@ class Control:
         await self.people.command(body["user"], body["channel"], body["text"])
 
     async def _do_clicks(self, body: Mapping[str, Any]) -> None:
-        known = {"user", "channel", "message_ts", "action_id", "block_id"}
+        known = {"user", "channel", "message_ts", "view_id", "action_id", "block_id", "state"}
         value = {key: each for key, each in body.items() if key not in known}
-        await self.people.click(body["user"], body["channel"], body["message_ts"], body["action_id"], value)
+        more: dict[str, Any] = {"block_id": str(body.get("block_id") or ""), "state": body.get("state")}
+        if "view_id" in body:
+            await self.people.view_action(body["user"], body["view_id"], body["action_id"], value, **more)
+        else:
+            await self.people.click(body["user"], body["channel"], body["message_ts"], body["action_id"], value, **more)
+
+    async def _do_suggestions(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        place = {key: str(body.get(key) or "") for key in ("channel", "message_ts", "view_id", "block_id")}
+        return await self.people.suggest(body["user"], body["action_id"], str(body.get("value") or ""), **place)
 
     async def _do_submissions(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"errors": await self.people.submit(body["user"], body["view_id"], body["values"])}
 
     async def _do_closes(self, body: Mapping[str, Any]) -> None:
-        who, _ = self.people.view_of(body["user"], body["view_id"])
-        self.people.close(who, body["view_id"])
+        await self.people.close(body["user"], body["view_id"], clear=bool(body.get("all")))
 
     async def _do_messages(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        who, where = self.people.who(body["user"]), self.people.where(body["channel"])
-        message = {"user": who.id, "text": str(body["text"])} | (
-            {"thread_ts": body["thread_ts"]} if body.get("thread_ts") else {}
-        )
-        return {"message": shown(self.workspace.post(where, message))}
+        thread = str(body.get("thread_ts") or "")
+        return {"message": await self.people.say(body["user"], body["channel"], str(body["text"]), thread)}
 
     async def _do_faults(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         await self.faults.do(body)

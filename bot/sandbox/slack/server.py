@@ -3,63 +3,82 @@
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-import yaml
 from aiohttp import web
 
+from bot.sandbox.slack.answers import Answers
+from bot.sandbox.slack.clock import Clock
 from bot.sandbox.slack.control import Control
+from bot.sandbox.slack.delivery import Delivery
+from bot.sandbox.slack.events import Events
+from bot.sandbox.slack.manifest import declared
 from bot.sandbox.slack.people import People
-from bot.sandbox.slack.socket_mode import SocketMode
+from bot.sandbox.slack.request_url import RequestUrl
+from bot.sandbox.slack.socket_mode import ACK_S, SocketMode
 from bot.sandbox.slack.web_api import WebApi
-from bot.sandbox.slack.workspace import RESPONSE_S, RESPONSE_USES, Workspace
+from bot.sandbox.slack.web_api.files import take_bytes
+from bot.sandbox.slack.workspace import Workspace
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Of one request: files are in memory."""
 
 
 class LocalSlack:
-    """The server. Use as a context; it listens on loopback only."""
+    """The server, with one app installed. Use as a context; it listens on loopback only."""
 
     def __init__(
-        self, manifest: Path, *, port: int = 0, rate_limits: bool = True, optional_scopes: bool = True
+        self,
+        manifest: Path | Mapping[str, Any],
+        *,
+        port: int = 0,
+        rate_limits: bool = True,
+        optional_scopes: bool = True,
+        clock: Clock | None = None,
+        answer_s: float = ACK_S,
     ) -> None:
-        declared = yaml.safe_load(manifest.read_text("utf-8"))
-        scopes = declared["oauth_config"]["scopes"]
-        granted = frozenset(scopes["bot"]) | (
-            frozenset(scopes.get("bot_optional", [])) if optional_scopes else frozenset()
-        )
-        self.workspace = Workspace()
+        app = declared(manifest, optional_scopes=optional_scopes)
         # Shaped like Slack's, and made at every start.
         self.bot_token = "-".join(("xoxb", secrets.token_hex(12)))
         self.app_token = "-".join(("xapp", secrets.token_hex(12)))
-        self.api = WebApi(
-            self.workspace, bot_token=self.bot_token, app_token=self.app_token, scopes=granted, rate_limits=rate_limits
-        )
-        self.socket_mode = SocketMode()
-        commands = {each["command"]: each for each in declared["features"].get("slash_commands", [])}
-        self.people = People(self.workspace, self.socket_mode, commands)
+        self.signing_secret = secrets.token_hex(16)
+        self.workspace = Workspace(clock)
+        self.socket_mode = SocketMode(self.workspace.clock, ack_s=answer_s)
+        requests = RequestUrl(self.signing_secret, answer_s=answer_s)
+        self.delivery = Delivery(app, self.socket_mode, requests, self.workspace.clock)
+        self.events = Events(self.workspace, self.delivery)
+        self.answers = Answers(self.workspace, app.name)
+        tokens = {"bot_token": self.bot_token, "app_token": self.app_token}
+        self.api = WebApi(self.workspace, app, self.events, **tokens, rate_limits=rate_limits)
+        self.people = People(self.workspace, app, self.delivery, self.events, self.answers)
         self.control = Control(self.workspace, self.people)
         self._port = port
         self.url = ""
 
     async def __aenter__(self) -> LocalSlack:  # noqa: PYI034 - not meant to be subclassed
-        app = web.Application(middlewares=[self._loopback_only], client_max_size=64 * 1024 * 1024)
+        app = web.Application(middlewares=[self._loopback_only], client_max_size=MOST_BYTES)
         app.router.add_route("*", "/api/{method}", self.api.handle)
         app.router.add_get("/link/", self.socket_mode.connect)
         app.router.add_post("/upload/{file}", self._upload)
-        app.router.add_post("/response/{key}", self._response_url)
+        app.router.add_get("/files-pri/{place}/{name:.*}", self._download)
+        for kind in ("commands", "actions"):
+            app.router.add_post(f"/{kind}/{{team}}/{{number}}/{{key}}", self.answers.handle)
         self.control.add_routes(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
         await site.start()
         self._port = self._runner.addresses[0][1]
-        self.url = self.api.base = self.socket_mode.base = self.people.url = f"http://127.0.0.1:{self._port}"
-        self.api.open_ticket = self.socket_mode.ticket
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.api.base = self.socket_mode.base = self.answers.url = self.url
+        self.api.ticket = self.socket_mode.ticket
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.control.close()
+        await self.events.aclose()
         await self.socket_mode.drop()
         await self._runner.cleanup()
 
@@ -82,18 +101,13 @@ class LocalSlack:
         return await handler(request)
 
     async def _upload(self, request: web.Request) -> web.Response:
-        file = request.match_info["file"]
-        if file not in self.workspace.files:
-            return web.Response(status=404, text="no such upload")
-        self.workspace.contents[file] = data = await request.read()
-        return web.Response(text=f"OK - {len(data)}")
+        return await take_bytes(self.workspace, request)
 
-    async def _response_url(self, request: web.Request) -> web.Response:
-        known = self.workspace.response_urls.get(request.match_info["key"])
-        if known is None or known.used >= RESPONSE_USES or time.monotonic() - known.made_at > RESPONSE_S:
-            return web.json_response({"ok": False, "error": "used_url"}, status=404)
-        known.used += 1
-        self.people.respond(
-            self.workspace.users[known.user], self.workspace.channels[known.channel], await request.json()
-        )
-        return web.Response(text="ok")
+    async def _download(self, request: web.Request) -> web.Response:
+        """`url_private`: with the app's token only."""
+        if request.headers.get("Authorization") != f"Bearer {self.bot_token}":
+            return web.Response(status=401, text="not authorised")
+        content = self.workspace.contents.get(request.match_info["place"].partition("-")[2])
+        if content is None:
+            return web.Response(status=404, text="no such file")
+        return web.Response(body=content, content_type="application/octet-stream")

@@ -1,5 +1,5 @@
 """
-Socket Mode's server side: tickets, hello, envelopes that go to one connection each, and their acks.
+Socket Mode's server side: tickets, hello, envelopes that go to one connection each, their acks, and disconnects.
 
 Protocol: docs.slack.dev: apis/events-api/using-socket-mode, and what the official SDKs expect. An ack is
 taken by its envelope id from any connection, as the SDKs send it on whichever is current.
@@ -8,6 +8,7 @@ taken by its envelope id from any connection, as the SDKs send it on whichever i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import secrets
@@ -17,101 +18,180 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from bot.sandbox.slack.clock import Clock, RealClock
+from bot.sandbox.slack.workspace import APP
+
 ACK_S = 3.0
 MOST_CONNECTIONS = 10
+TICKET_S = 30.0
+"""How long a ticket waits for its connection. That it is short is documented, how short is not."""
+PING_S = 5.0
+"""SDKs look for a ping at least every 30 s; Slack's come more often than every 10 s."""
+LIFE_S, SHORT_LIFE_S = 18_060.0, 360.0
+"""Of a connection, and of one that was opened with `debug_reconnects`."""
+WARNING_S = 10.0
+_DEBUG = {"host": "applink-sandbox"}
+
+
+class NobodyThere(Exception):
+    """No connection is open."""
 
 
 class SocketMode:
     """All connections of the app."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None, *, ack_s: float = ACK_S, ping_s: float = PING_S) -> None:
         self.base = ""
         self.connections: list[web.WebSocketResponse] = []
         self.connected = asyncio.Event()
         self.hello = asyncio.Event()
         """Set, and replaced, with each new connection."""
-        self._tickets: set[str] = set()
+        self.copies = 1
+        """How often each envelope is delivered."""
+        self.unacknowledged = 0
+        """Envelopes that got no ack in time."""
+        self._clock = clock or RealClock()
+        self._ack_s = ack_s
+        self._ping_s = ping_s
+        self._tickets: dict[str, tuple[float, float]] = {}
+        """By ticket: until when it is good, and how long its connection lives."""
         self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
-    def ticket(self) -> str:
+    def ticket(self, short: bool = False) -> str:
         """The address of a new connection, good for one use."""
-        ticket = secrets.token_urlsafe(16)
-        self._tickets.add(ticket)
-        return f"{self.base.replace('http', 'ws', 1)}/link/?ticket={ticket}"
+        ticket = str(uuid.uuid4())
+        self._tickets[ticket] = (self._clock.now() + TICKET_S, SHORT_LIFE_S if short else LIFE_S)
+        suffix = "&debug_reconnects=true" if short else ""
+        return f"{self.base.replace('http', 'ws', 1)}/link/?ticket={ticket}&app_id={secrets.token_hex(16)}{suffix}"
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """A connection, until it ends."""
-        ticket = request.query.get("ticket", "")
-        if ticket not in self._tickets:
+        good_until, life = self._tickets.pop(request.query.get("ticket", ""), (0.0, 0.0))
+        if self._clock.now() > good_until:
             return web.Response(status=403, text="invalid ticket")
-        self._tickets.discard(ticket)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         if len(self.connections) >= MOST_CONNECTIONS:
-            await socket.send_json({"type": "disconnect", "reason": "too_many_websockets"})
+            await socket.send_json({"type": "disconnect", "reason": "too_many_websockets", "debug_info": _DEBUG})
             await socket.close()
             return socket
+        await self._serve(socket, life)
+        return socket
+
+    async def _serve(self, socket: web.WebSocketResponse, life: float) -> None:
         self.connections.append(socket)
         await socket.send_json(
             {
                 "type": "hello",
                 "num_connections": len(self.connections),
-                "connection_info": {"app_id": "A0CSM"},
-                "debug_info": {"host": "sandbox"},
+                "connection_info": {"app_id": APP},
+                "debug_info": {**_DEBUG, "build_number": 1, "approximate_connection_time": int(life)},
             }
         )
         self.connected.set()
         self.hello.set()
         self.hello = asyncio.Event()
+        beside = [asyncio.create_task(self._ping(socket)), asyncio.create_task(self._expire(socket, life))]
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
                     self._acknowledged(message.data)
         finally:
-            self.connections.remove(socket)
-            if not self.connections:
-                self.connected.clear()
-        return socket
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            self._forget(socket)
 
-    async def deliver(self, kind: str, payload: Mapping[str, Any], *, answers: bool, copies: int = 1) -> Any:
+    def _forget(self, socket: web.WebSocketResponse) -> None:
+        if socket in self.connections:
+            self.connections.remove(socket)
+        if not self.connections:
+            self.connected.clear()
+
+    async def _ping(self, socket: web.WebSocketResponse) -> None:
+        # At once, too: it resets the timers of SDKs that have just connected.
+        while True:
+            with contextlib.suppress(ConnectionError):
+                await socket.ping(b"Ping from applink-sandbox")
+            await asyncio.sleep(self._ping_s)
+
+    async def _expire(self, socket: web.WebSocketResponse, life: float) -> None:
+        await self._clock.sleep(life - WARNING_S)
+        await _say_goodbye(socket, "warning")
+        await self._clock.sleep(WARNING_S)
+        await _say_goodbye(socket, "refresh_requested")
+        self._forget(socket)
+        await socket.close()
+
+    async def deliver(
+        self, kind: str, payload: Mapping[str, Any], *, answers: bool, retry: Mapping[str, Any] | None = None
+    ) -> Any:
         """
         Send an envelope to one connection, and return what its ack carries (`{}` for nothing).
 
-        Raises `TimeoutError` when no ack comes within three seconds, or nobody is connected.
+        Raises `NobodyThere`, or `TimeoutError` when no ack comes within three seconds.
         """
         if not self.connections:
-            raise TimeoutError
-        envelope_id = str(uuid.uuid4())
-        envelope = {
-            "envelope_id": envelope_id,
-            "type": kind,
-            "accepts_response_payload": answers,
-            "payload": payload,
-        }
+            raise NobodyThere
+        key = str(uuid.uuid4())
+        envelope: dict[str, Any] = {"envelope_id": key, "type": kind, "accepts_response_payload": answers}
+        envelope |= {**(retry or {}), "payload": payload}
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting[envelope_id] = future
+        self._waiting[key] = future
         try:
-            for _ in range(copies):
-                await random.choice(self.connections).send_json(envelope)  # noqa: S311 - any will do
-            return await asyncio.wait_for(future, ACK_S)
+            for _ in range(self.copies):
+                await self._send(envelope)
+            answer = await asyncio.wait_for(future, self._ack_s)
+        except TimeoutError:
+            self.unacknowledged += 1
+            raise
         finally:
-            del self._waiting[envelope_id]
+            del self._waiting[key]
+        return answer if answers else {}
+
+    async def _send(self, envelope: Mapping[str, Any]) -> None:
+        """To any one of the connections. One that is just closing loses it, as it would in Slack."""
+        if self.connections:
+            with contextlib.suppress(ConnectionError):
+                await random.choice(self.connections).send_json(envelope)  # noqa: S311 - any will do
 
     async def disconnect(self, reason: str) -> None:
-        """Ask every connection to go, as Slack does when it refreshes them."""
+        """
+        Ask every connection to go: `warning`, `refresh_requested`, `link_disabled` or `too_many_websockets`.
+
+        A warning leaves them ten seconds before they are closed.
+        """
         for socket in list(self.connections):
-            await socket.send_json({"type": "disconnect", "reason": reason, "debug_info": {"host": "sandbox"}})
+            await _say_goodbye(socket, reason)
+        closing = asyncio.create_task(self._close(list(self.connections), WARNING_S if reason == "warning" else 0.0))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def _close(self, sockets: list[web.WebSocketResponse], after_s: float) -> None:
+        await self._clock.sleep(after_s)
+        for socket in sockets:
+            self._forget(socket)
+            await socket.close()
 
     async def drop(self) -> None:
         """Close every connection without a word."""
+        for closing in self._closing:
+            closing.cancel()
         for socket in list(self.connections):
+            self._forget(socket)
             await socket.close()
 
     def _acknowledged(self, text: str) -> None:
         try:
             message = json.loads(text)
-        except ValueError:
+            future = self._waiting.get(message.get("envelope_id"))
+        except (ValueError, AttributeError, TypeError):
             return
-        future = self._waiting.get(message.get("envelope_id"))
         if future is not None and not future.done():
             future.set_result(message.get("payload") or {})
+
+
+async def _say_goodbye(socket: web.WebSocketResponse, reason: str) -> None:
+    with contextlib.suppress(ConnectionError):
+        await socket.send_json({"type": "disconnect", "reason": reason, "debug_info": _DEBUG})

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-TEAM = "T0SANDBOX"
+from bot.sandbox.slack.clock import Clock, RealClock
+from bot.sandbox.slack.triggers import RESPONSE_S, RESPONSE_USES, TRIGGER_S, ResponseUrl, Triggers
+
+TEAM, DOMAIN = "T0SANDBOX", "sandbox"
 BOT_USER, BOT_ID, APP = "U0CSM", "B0CSM", "A0CSM"
-TRIGGER_S = 3.0
-RESPONSE_USES, RESPONSE_S = 5, 1800.0
+MADE_AT = 1_790_000_000
+"""When all that is there from the start was made."""
+
+__all__ = ["RESPONSE_S", "RESPONSE_USES", "TRIGGER_S", "Channel", "ResponseUrl", "User", "Workspace", "shown"]
 
 
 @dataclass
@@ -25,40 +29,76 @@ class User:
     real_name: str
     email: str = ""
     is_bot: bool = False
+    deleted: bool = False
+    is_restricted: bool = False
+    """A guest."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, *, email: bool = True) -> dict[str, Any]:
+        """As `users.info` shapes it; the address only for who may see addresses (`users:read.email`)."""
         return {
-            "id": self.id, "team_id": TEAM, "name": self.name, "real_name": self.real_name, "deleted": False, "is_bot": self.is_bot,
-            "is_restricted": False, "is_ultra_restricted": False, "profile": {"email": self.email, "real_name": self.real_name},
+            "id": self.id, "team_id": TEAM, "name": self.name, "deleted": self.deleted, "color": "9f69e7", "real_name": self.real_name,
+            "tz": "Etc/UTC", "tz_label": "Coordinated Universal Time", "tz_offset": 0, "profile": self.profile(email=email),
+            "is_admin": False, "is_owner": False, "is_primary_owner": False, "is_restricted": self.is_restricted, "is_ultra_restricted": False,
+            "is_bot": self.is_bot, "is_app_user": False, "updated": MADE_AT, "is_email_confirmed": bool(self.email),
+            "who_can_share_contact_card": "EVERYONE",
+        }  # fmt: skip
+
+    def profile(self, *, email: bool = True) -> dict[str, Any]:
+        """As `users.profile.get` shapes it."""
+        names = {"real_name": self.real_name, "display_name": self.name}
+        return {
+            **names, **{f"{key}_normalized": value for key, value in names.items()}, "title": "", "phone": "", "skype": "", "fields": {},
+            "status_text": "", "status_emoji": "", "status_expiration": 0, "avatar_hash": "", "team": TEAM,
+            **({"email": self.email} if email and self.email else {}), **({"bot_id": BOT_ID, "api_app_id": APP} if self.is_bot else {}),
         }  # fmt: skip
 
 
 @dataclass
 class Channel:
-    """A channel; `members` decides what the bot and people can see of a private one."""
+    """A channel, or direct messages; `members` decides what the bot and people can see of a private one."""
 
     id: str
     name: str
     members: set[str]
     private: bool = False
+    direct: bool = False
+    archived: bool = False
     messages: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By time stamp, oldest first."""
+    pins: list[str] = field(default_factory=list)
+    bookmarks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    @property
+    def kind(self) -> str:
+        """As events say it (`channel_type`), and as scopes are named: `channels:history`, `im:history`."""
+        return "im" if self.direct else "group" if self.private else "channel"
 
-@dataclass
-class ResponseUrl:
-    """Where an answer to one command or click may be sent."""
-
-    user: str
-    channel: str
-    made_at: float
-    used: int = 0
+    def as_json(self) -> dict[str, Any]:
+        """As `conversations.info` shapes it."""
+        common = {
+            "id": self.id, "created": MADE_AT, "is_org_shared": False, "is_im": self.direct, "context_team_id": TEAM,
+            "updated": MADE_AT * 1000, "is_archived": self.archived,
+        }  # fmt: skip
+        if self.direct:
+            return {
+                **common,
+                "user": next(iter(self.members - {BOT_USER}), BOT_USER),
+                "is_user_deleted": False,
+                "priority": 0,
+            }
+        nothing = {"value": "", "creator": "", "last_set": 0}
+        return {
+            **common, "name": self.name, "name_normalized": self.name, "creator": "U0SANDANA", "is_channel": True, "is_group": False,
+            "is_mpim": False, "is_private": self.private, "is_general": self.name == "general", "is_shared": False, "is_ext_shared": False,
+            "unlinked": 0, "is_pending_ext_shared": False, "pending_shared": [], "parent_conversation": None, "purpose": nothing, "topic": nothing,
+            "shared_team_ids": [TEAM], "pending_connected_team_ids": [], "is_member": BOT_USER in self.members, "previous_names": [],
+        }  # fmt: skip
 
 
 class Workspace:
     """Everything, and who is listening to its changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         people = [
             User("U0SANDANA", "ana", "Ana, on call", "ana@example.com"),
             User("U0SANDSAM", "sam", "Sam, security", "sam@example.com"),
@@ -66,6 +106,7 @@ class Workspace:
             User(BOT_USER, "csm", "csm", is_bot=True),
         ]
         everyone = {user.id for user in people}
+        self.clock = clock or RealClock()
         self.users = {user.id: user for user in people}
         self.channels = {
             channel.id: channel
@@ -79,7 +120,14 @@ class Workspace:
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
         self.views: dict[str, dict[str, Any]] = {}
-        self.triggers: dict[str, tuple[float, str]] = {}
+        """Open modals of everybody, in the order in which they were opened."""
+        self.homes: dict[str, dict[str, Any]] = {}
+        """The app's home tab, by person."""
+        self.entered: dict[tuple[str, str], dict[str, Any]] = {}
+        """What a person has chosen and typed in a message, by person and time stamp: `state.values`."""
+        self.scheduled: dict[str, dict[str, Any]] = {}
+        """Messages that are to be posted later."""
+        self.triggers = Triggers(self.clock)
         self.response_urls: dict[str, ResponseUrl] = {}
         self.events: list[dict[str, Any]] = []
         """Everything that a page would show, in order; index + 1 is an event's id."""
@@ -93,7 +141,7 @@ class Workspace:
 
     def ts(self) -> str:
         """A new time stamp, later than every other."""
-        self._last_ts = max(time.time(), self._last_ts + 0.000001)
+        self._last_ts = max(self.clock.now(), self._last_ts + 0.000001)
         return f"{self._last_ts:.6f}"
 
     def tell(self, kind: str, **event: Any) -> None:
@@ -112,13 +160,16 @@ class Workspace:
         """By id or name."""
         return self.channels.get(name) or next((c for c in self.channels.values() if c.name == name.lstrip("#")), None)
 
-    def trigger(self, user: str) -> str:
-        """A trigger id: three seconds, one use."""
-        trigger = f"{next(self._numbers)}.{int(time.time())}.{secrets.token_hex(16)}"
-        self.triggers[trigger] = (time.monotonic(), user)
-        return trigger
+    def direct(self, user: str) -> Channel:
+        """The direct messages between the bot and a person."""
+        channel = Channel(f"D0{user[2:]}", f"dm-{user}", {user, BOT_USER}, private=True, direct=True)
+        return self.channels.setdefault(channel.id, channel)
 
-    def post(self, channel: Channel, message: dict[str, Any], *, only: str = "") -> dict[str, Any]:
+    def views_of(self, user: str) -> list[dict[str, Any]]:
+        """A person's open modals, the one on top last."""
+        return [view for view in self.views.values() if view["_user"] == user]
+
+    def post(self, channel: Channel, message: Mapping[str, Any], *, only: str = "") -> dict[str, Any]:
         """Add a message, for everybody or for one person only."""
         stored = {"type": "message", "ts": self.ts(), "team": TEAM, **message}
         if only:
@@ -144,21 +195,53 @@ class Workspace:
             only=message.get("_only", ""),
         )
 
+    def delete(self, channel: Channel, ts: str) -> None:
+        """Take a message away; of a thread's root a tombstone stays while it has replies."""
+        message = channel.messages.pop(ts)
+        self.tell(
+            "message_deleted",
+            channel=channel.id,
+            ts=ts,
+            thread_ts=message.get("thread_ts"),
+            only=message.get("_only", ""),
+        )
+        if parent := channel.messages.get(str(message.get("thread_ts"))):
+            self._recount(channel, parent)
+            self.changed_message(channel, parent)
+
     def visible(self, channel: Channel, user: str, thread_ts: str = "") -> list[dict[str, Any]]:
         """What a user sees in a channel (roots only) or a thread, oldest first."""
         messages = [m for m in channel.messages.values() if m.get("_only", user) == user]
         if thread_ts:
             return [shown(m) for m in messages if thread_ts in (m["ts"], m.get("thread_ts"))]
-        return [shown(m) for m in messages if m.get("thread_ts", m["ts"]) == m["ts"]]
+        return [
+            shown(m)
+            for m in messages
+            if m.get("thread_ts", m["ts"]) == m["ts"] or m.get("subtype") == "thread_broadcast"
+        ]
 
     def _count_reply(self, channel: Channel, reply: Mapping[str, Any]) -> None:
         parent = channel.messages.get(str(reply.get("thread_ts")))
         if parent is None or parent["ts"] == reply["ts"] or reply.get("is_ephemeral"):
             return
-        parent["thread_ts"] = parent["ts"]
-        parent["reply_count"] = parent.get("reply_count", 0) + 1
-        parent["latest_reply"] = reply["ts"]
+        self._recount(channel, parent)
         self.changed_message(channel, parent)
+
+    def _recount(self, channel: Channel, parent: dict[str, Any]) -> None:
+        """A thread's root tells of its replies (fields as recorded: duqaXxX/code-with-slack, conversations.replies)."""
+        replies = [
+            m
+            for m in channel.messages.values()
+            if m.get("thread_ts") == parent["ts"] != m["ts"] and not m.get("is_ephemeral")
+        ]
+        for key in ("thread_ts", "reply_count", "reply_users_count", "latest_reply", "reply_users"):
+            parent.pop(key, None)
+        if replies:
+            users = list(dict.fromkeys(str(reply["user"]) for reply in replies))
+            parent |= {
+                "thread_ts": parent["ts"], "reply_count": len(replies), "reply_users_count": len(users),
+                "latest_reply": replies[-1]["ts"], "reply_users": users, "is_locked": False, "subscribed": False,
+            }  # fmt: skip
 
 
 def shown(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,175 @@
+"""
+The few kinds of check that Block Kit is made of. A check yields what is wrong with a value, and where.
+
+The words are Slack's where they are known from live answers (`must be less than 3001 characters`,
+`unsupported type: x`, `invalid additional property: x`); where Slack was never seen to say it, they follow suit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+
+class Fault(NamedTuple):
+    """One thing that Slack refuses."""
+
+    message: str
+    pointer: str
+    """A JSON pointer, from the call's arguments: `/blocks/0/text/text`."""
+    error: str = ""
+    """The call's error where this fault has one of its own; else the method decides (`invalid_blocks`)."""
+
+    def __str__(self) -> str:
+        """As in `errors` and `response_metadata.messages`."""
+        return f"{self.message} [json-pointer:{self.pointer}]"
+
+
+Check = Callable[[Any, str], Iterator[Fault]]
+
+
+def string(most: int | None = None, least: int = 1, *, like: str = "") -> Check:
+    """A text of so many code points, and of a form."""
+
+    def check(value: Any, at: str) -> Iterator[Fault]:
+        if not isinstance(value, str):
+            yield Fault("must be a string", at)
+        elif most is not None and len(value) > most:
+            yield Fault(f"must be less than {most + 1} characters", at)
+        elif len(value) < least:
+            yield Fault(f"must be more than {least - 1} characters", at)
+        elif like and not re.fullmatch(like, value):
+            yield Fault(f"must match pattern {like}", at)
+
+    return check
+
+
+def number(
+    least: float | None = None, most: float | None = None, *, whole: bool = True, above: float | None = None
+) -> Check:
+    """A number within bounds; `above` is a bound that is not itself allowed."""
+
+    def check(value: Any, at: str) -> Iterator[Fault]:
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            yield Fault("must be an integer" if whole else "must be a number", at)
+        elif least is not None and value < least:
+            yield Fault(f"must be greater than or equal to {least:g}", at)
+        elif most is not None and value > most:
+            yield Fault(f"must be less than or equal to {most:g}", at)
+        elif above is not None and value <= above:
+            yield Fault(f"must be greater than {above:g}", at)
+
+    return check
+
+
+def boolean(value: Any, at: str) -> Iterator[Fault]:
+    """True or false."""
+    if not isinstance(value, bool):
+        yield Fault("must be a boolean", at)
+
+
+def anything(_value: Any, _at: str) -> Iterator[Fault]:
+    """Whatever it is."""
+    yield from ()
+
+
+def one_of(*values: Any) -> Check:
+    """One of a few words."""
+
+    def check(value: Any, at: str) -> Iterator[Fault]:
+        if value not in values:
+            yield Fault("must be a valid enum value", at)
+
+    return check
+
+
+def array(of: Check, most: int | None = None, least: int = 0) -> Check:
+    """A list of so many items of a kind."""
+
+    def check(value: Any, at: str) -> Iterator[Fault]:
+        if not isinstance(value, list):
+            yield Fault("must be an array", at)
+            return
+        if most is not None and len(value) > most:
+            yield Fault(f"no more than {most} items allowed", at)
+        if len(value) < least:
+            yield Fault(f"must provide at least {least} items", at)
+        for number_, each in enumerate(value):
+            yield from of(each, f"{at}/{number_}")
+
+    return check
+
+
+def shape(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None, *rules: Check) -> Check:
+    """An object with these keys and no others (`type` goes without saying), then rules about the whole of it."""
+    optional = optional or {}
+    known = {"type", *required, *optional}
+
+    def check(value: Any, at: str) -> Iterator[Fault]:
+        if not isinstance(value, dict):
+            yield Fault("failed to match all allowed schemas", at)
+            return
+        for key in sorted(value.keys() - known):
+            yield Fault(f"invalid additional property: {key}", at)
+        for key in required:
+            if key not in value:
+                yield Fault(f"missing required field: {key}", at)
+        for key, of in {**required, **optional}.items():
+            if key in value:
+                yield from of(value[key], f"{at}/{key}")
+        for rule in rules:
+            yield from rule(value, at)
+
+    return check
+
+
+def by_type(kinds: Mapping[str, Check]) -> Check:
+    """An object whose `type` says which check it must meet."""
+
+    def check(value: Any, at: str) -> Iterator[Fault]:
+        if not isinstance(value, dict):
+            yield Fault("failed to match all allowed schemas", at)
+        elif value.get("type") not in kinds:
+            yield Fault(f"unsupported type: {value.get('type')}", f"{at}/type")
+        else:
+            yield from kinds[value["type"]](value, at)
+
+    return check
+
+
+def later(find: Callable[[], Check]) -> Check:
+    """A check that is defined further down, for what holds its own kind."""
+
+    def check(value: Any, at: str) -> Iterator[Fault]:
+        yield from find()(value, at)
+
+    return check
+
+
+def rule(holds: Callable[[dict[str, Any]], bool], message: str) -> Check:
+    """A rule about an object as a whole."""
+
+    def check(value: Any, at: str) -> Iterator[Fault]:
+        if not holds(value):
+            yield Fault(message, at)
+
+    return check
+
+
+def exactly_one(*keys: str) -> Check:
+    """Of these keys, one and no more."""
+    names = " or ".join(f"`{key}`" for key in keys)
+    return rule(lambda value: sum(key in value for key in keys) == 1, f"must define either {names}")
+
+
+def in_order(small: str, large: str) -> Check:
+    """Two bounds, the right way round."""
+
+    def holds(value: dict[str, Any]) -> bool:
+        try:
+            return small not in value or large not in value or float(value[small]) <= float(value[large])
+        except (TypeError, ValueError):
+            return True  # said elsewhere
+
+    return rule(holds, f"`{small}` must not be greater than `{large}`")

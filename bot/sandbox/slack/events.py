@@ -1,0 +1,105 @@
+"""
+What the app is told of what happens in the workspace, as far as its manifest subscribes (docs.slack.dev: reference/events).
+
+Events go out beside everything else: nobody waits for the app to take one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from bot.sandbox.slack.delivery import Delivery
+from bot.sandbox.slack.workspace import APP, BOT_USER, TEAM, Channel, Workspace, shown
+
+_KINDS = {"channel": "message.channels", "group": "message.groups", "im": "message.im", "mpim": "message.mpim"}
+_MENTION = f"<@{BOT_USER}>"
+
+
+class Events:
+    """Makes events and sends them off."""
+
+    def __init__(self, workspace: Workspace, delivery: Delivery) -> None:
+        self._workspace = workspace
+        self._delivery = delivery
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def message(self, channel: Channel, message: Mapping[str, Any]) -> None:
+        """Somebody, or the app itself, has written. Mentions in direct messages are messages only."""
+        if BOT_USER not in channel.members:
+            return
+        event = {**shown(message), "channel": channel.id, "event_ts": message["ts"]}
+        self._send(_KINDS[channel.kind], {**event, "channel_type": channel.kind}, channel)
+        if _MENTION in message.get("text", "") and not channel.direct and message["user"] != BOT_USER:
+            self._send("app_mention", {**event, "type": "app_mention"}, channel)
+
+    def message_changed(self, channel: Channel, message: Mapping[str, Any]) -> None:
+        """A message has another content."""
+        if BOT_USER not in channel.members:
+            return
+        ts = self._workspace.ts()
+        event: dict[str, Any] = {
+            "type": "message",
+            "subtype": "message_changed",
+            "message": shown(message),
+            "channel": channel.id,
+        }
+        event |= {"hidden": True, "ts": ts, "event_ts": ts, "channel_type": channel.kind}
+        self._send(_KINDS[channel.kind], event, channel)
+
+    def reaction(self, kind: str, channel: Channel, message: Mapping[str, Any], user: str, name: str) -> None:
+        """An emoji was put on a message, or taken off (`reaction_added`, `reaction_removed`)."""
+        if BOT_USER not in channel.members:
+            return
+        item = {"type": "message", "channel": channel.id, "ts": message["ts"]}
+        event = {"type": kind, "user": user, "item": item, "reaction": name, "item_user": message["user"]}
+        self._send(kind, {**event, "event_ts": self._workspace.ts()}, channel)
+
+    def home_opened(self, user: str, channel: Channel, tab: str) -> None:
+        """Somebody looks at the app's own place."""
+        event: dict[str, Any] = {"type": "app_home_opened", "user": user, "channel": channel.id, "tab": tab}
+        if tab == "home" and user in self._workspace.homes:
+            event["view"] = shown(self._workspace.homes[user])
+        self._send("app_home_opened", {**event, "event_ts": self._workspace.ts()}, channel)
+
+    def member_joined(self, channel: Channel, user: str) -> None:
+        """Somebody is in a channel who was not."""
+        event = {"type": "member_joined_channel", "user": user, "channel": channel.id, "channel_type": channel.id[0]}
+        self._send("member_joined_channel", {**event, "team": TEAM, "event_ts": self._workspace.ts()}, channel)
+
+    def background(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Let something go on beside the rest."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settled(self) -> None:
+        """Wait until every event was taken or given up."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def aclose(self) -> None:
+        """Send nothing more."""
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _send(self, subscription: str, event: Mapping[str, Any], channel: Channel) -> None:
+        if subscription in self._delivery.app.events:
+            self.background(self._delivery.event(self._wrapped(event, channel)))
+
+    def _wrapped(self, event: Mapping[str, Any], channel: Channel) -> dict[str, Any]:
+        context = json.dumps({"et": event["type"], "tid": TEAM, "aid": APP, "cid": channel.id})
+        authorization: dict[str, Any] = {
+            "enterprise_id": None, "team_id": TEAM, "user_id": BOT_USER, "is_bot": True, "is_enterprise_install": False,
+        }  # fmt: skip
+        return {
+            "token": "", "team_id": TEAM, "context_team_id": TEAM, "context_enterprise_id": None, "api_app_id": APP, "event": event,
+            "type": "event_callback", "event_id": self._workspace.id("Ev"), "event_time": int(self._workspace.clock.now()),
+            "authorizations": [authorization], "is_ext_shared_channel": False,
+            "event_context": "4-" + base64.urlsafe_b64encode(context.encode()).decode().rstrip("="),
+        }  # fmt: skip

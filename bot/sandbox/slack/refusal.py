@@ -1,0 +1,34 @@
+"""How Slack says no."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bot.sandbox.slack.blocks import Fault
+
+
+class SlackFault(Exception):
+    """An answer with `ok: false`, and Slack's word for why."""
+
+    def __init__(self, error: str, **more: Any) -> None:
+        super().__init__(error)
+        self.error = error
+        self.answer = {"ok": False, "error": error, **more}
+
+
+def refuse(faults: Sequence[Fault], otherwise: str) -> None:
+    """Raise what Slack answers to these faults: their own error, or `otherwise`."""
+    if not faults:
+        return
+    error = next((fault.error for fault in faults if fault.error), otherwise)
+    words = [str(fault) for fault in faults]
+    messages = [f"[ERROR] {each}" for each in words]
+    more = {} if error == "invalid_arguments" else {"errors": words}
+    raise SlackFault(error, **more, response_metadata={"messages": messages})
+
+
+def missing(field: str) -> SlackFault:
+    """An argument that was not given."""
+    message = f"[ERROR] missing required field: {field}"
+    return SlackFault("invalid_arguments", response_metadata={"messages": [message]})

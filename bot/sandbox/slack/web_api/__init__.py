@@ -1,0 +1,28 @@
+"""
+The Web API's methods, as far as a bot like csm meets them: a module per family, a function per method.
+
+Arguments come as Slack takes them (GET or POST; query, form, multipart or JSON; the token as a header or an
+argument), errors are Slack's words with HTTP 200, and only rate limits are 429. A method that is not here
+is `unknown_method`.
+"""
+
+from bot.sandbox.slack.refusal import SlackFault
+from bot.sandbox.slack.web_api import (  # noqa: F401 - each registers its methods
+    auth,
+    blocks,
+    bookmarks,
+    chat,
+    conversations,
+    files,
+    pins,
+    reactions,
+    schedule,
+    team,
+    usergroups,
+    users,
+    views,
+)
+from bot.sandbox.slack.web_api.api import WebApi
+from bot.sandbox.slack.web_api.method import METHODS
+
+__all__ = ["METHODS", "SlackFault", "WebApi"]

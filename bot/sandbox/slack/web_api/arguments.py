@@ -1,0 +1,62 @@
+"""A call's arguments, from wherever Slack takes them (docs.slack.dev: apis/web-api/#basics)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from bot.sandbox.slack.refusal import SlackFault
+
+_STRUCTURED = {
+    "blocks": "invalid_blocks_format",
+    "attachments": "invalid_attachments_format",
+    "metadata": "invalid_metadata_format",
+    "view": "invalid_arguments",
+    "files": "invalid_arguments",
+    "message": "invalid_arguments",
+}
+"""Arguments that are JSON also inside a form, and what Slack says when they are not."""
+MISSING_CHARSET = "missing_charset"
+
+
+async def arguments_of(request: web.Request) -> tuple[Mapping[str, Any], list[str]]:
+    """The arguments, and what Slack would warn of. Raises `SlackFault`."""
+    warnings: list[str] = []
+    arguments: dict[str, Any] = dict(request.query)
+    if request.content_type == "application/json" and request.can_read_body:
+        body = await _json(request)
+        body.pop("token", None)  # in JSON, a token counts only as a header
+        arguments |= body
+        if request.charset is None:
+            warnings.append(MISSING_CHARSET)
+    elif request.can_read_body:
+        arguments |= dict(await request.post())
+    return {key: _decoded(key, value) for key, value in arguments.items() if value is not None}, warnings
+
+
+def token_of(request: web.Request, arguments: Mapping[str, Any]) -> str:
+    """The token, from the header or else the arguments."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token else str(arguments.get("token", ""))
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    try:
+        body = await request.json()
+    except ValueError as error:
+        raise SlackFault("invalid_json") from error
+    if not isinstance(body, dict):
+        raise SlackFault("json_not_object")
+    return body
+
+
+def _decoded(key: str, value: Any) -> Any:
+    if key not in _STRUCTURED or not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise SlackFault(_STRUCTURED[key]) from error
