@@ -90,6 +90,7 @@ class Collection:
         unseen = self.document["unseen"]
         bpf = Bpf()
         processes = Processes(self.proc, unseen)
+        self.document["agent"] = agent(processes)
         for namespace in find_namespaces(processes, unseen):
             read = read_namespace(namespace, bpf)
             if read is None:
@@ -487,6 +488,13 @@ class Processes:
     def root(self, pid: int) -> str:
         """The root of what a process sees as files."""
         return "{}/{}/root".format(self.proc, pid)
+
+    def own_mounts(self) -> str:
+        """The mount namespace of this program, by which its container is known."""
+        try:
+            return os.readlink("/proc/self/ns/mnt")
+        except OSError:
+            return ""
 
     def host_network(self) -> Optional[int]:
         """The inode of the host's network namespace; `None` when it cannot be told."""
@@ -975,6 +983,266 @@ def _around(symbols: bytes, start: bytes) -> bytes:
     """The few lines from the first that starts so; several symbols may share an address."""
     place = symbols.find(start)
     return symbols[place : place + 600] if place >= 0 else b""
+
+
+# -- the Agent --------------------------------------------------------------------------------------------------
+
+OLD, NEW = "runtime_security_config.", "event_monitoring_config."
+"""Where an old key is set at all, it counts, whatever the new one says
+(DataDog/datadog-agent:pkg/security/probe/config/config.go@006787fa getInt)."""
+SETTINGS: Dict[str, Tuple[str, ...]] = {
+    "runtime_security.enabled": (OLD + "enabled",),
+    "ebpfless.enabled": (OLD + "ebpfless.enabled",),
+}
+SETTINGS.update(
+    {
+        name: (OLD + name, NEW + name)
+        for name in (
+            "network.enabled",
+            "network.classifier_priority",
+            "network.classifier_handle",
+            "network.raw_classifier_handle",
+            "network.ingress.enabled",
+            "network.raw_packet.enabled",
+            "network.lazy_interface_prefixes",
+        )
+    }
+)
+CONFIGURED = "/etc/datadog-agent"
+INSTALLED = "/opt/datadog-agent"
+MOST_FILE = 1024 * 1024
+
+
+class Source:
+    """One place that can set something: an environment or a file."""
+
+    def __init__(self, name: str, values: Mapping[str, str], *, environment: bool = False) -> None:
+        self.name = text(name, 1000)
+        self._values = values
+        self._environment = environment
+
+    def find(self, key: str) -> Optional[Facts]:
+        """What it says of a key; an empty variable says nothing."""
+        name = "DD_" + key.upper().replace(".", "_") if self._environment else key
+        value = self._values.get(name)
+        return {"value": text(value, 1000), "key": name, "source": self.name} if value else None
+
+
+def agent(processes: Processes) -> Facts:
+    """The Agent of this node: its processes, version and settings."""
+    unseen: List[str] = []
+    running: Dict[str, int] = {}
+    for name, pid in processes.agents:
+        running.setdefault(name, pid)
+    probe = _system_probe(processes, unseen)
+    if probe is not None:
+        running["system-probe"] = probe
+    roots = [processes.root(pid) for pid in running.values()] + [""]
+    found: Facts = {"running": running, "version": next(filter(None, map(_version, roots)), None), "unseen": unseen}
+    sources = _sources(processes, probe, unseen) if probe is not None else []
+    found["settings_seen"] = bool(sources)
+    found["settings"] = dict(_settings(sources))
+    return found
+
+
+def _system_probe(processes: Processes, unseen: List[str]) -> Optional[int]:
+    """The system-probe that counts: the one in whose container this runs, or the only one."""
+    pids = [pid for name, pid in processes.agents if name == "system-probe"]
+    own = processes.own_mounts()
+    here = [pid for pid in pids if own and processes.link(pid, "ns/mnt") == own]
+    if not pids:
+        unseen.append("No running system-probe was seen.")
+    elif len(pids) > 1 and len(here) != 1:
+        unseen.append("{} system-probes run here; the settings are those of process {}.".format(len(pids), pids[0]))
+    return next(iter(here or pids), None)
+
+
+def _settings(sources: Sequence[Source]) -> Iterator[Tuple[str, Facts]]:
+    """Each setting that anything sets, by the key and the source that count: an older key before a newer one."""
+    for name, keys in SETTINGS.items():
+        setting = next((found for key in keys for source in sources for found in [source.find(key)] if found), None)
+        if setting:
+            yield name, setting
+
+
+def _sources(processes: Processes, pid: int, unseen: List[str]) -> List[Source]:
+    """
+    What can set something for a system-probe, the strongest first: fleet policies, its environment, its file
+    (DataDog/datadog-agent:pkg/config/nodetreemodel/config.go). Empty when neither of the latter could be read.
+    """
+    found: List[Source] = []
+    environment: Dict[str, str] = {}
+    try:
+        environment = processes.environment(pid)
+        found.append(Source("environment of system-probe (pid {})".format(pid), environment, environment=True))
+    except OSError as error:
+        unseen.append("The environment of system-probe could not be read: {}.".format(why(error)))
+    words = processes.command_line(pid)
+    path = _option(words, ("--config", "-c", "--cfgpath")) or CONFIGURED
+    configured = _file(processes.root(pid), path, unseen)
+    policies = _option(words, ("--fleetcfgpath",)) or environment.get("DD_FLEET_POLICIES_DIR", "")
+    managed = _file(processes.root(pid), policies, unseen) if policies else None
+    return ([managed] if managed else []) + found + ([configured] if configured else [])
+
+
+def _option(words: Sequence[str], names: Sequence[str]) -> str:
+    """The value of an option on a command line."""
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in names:
+            return value if equals else "".join(words[place + 1 : place + 2])
+    return ""
+
+
+def _file(root: str, path: str, unseen: List[str]) -> Optional[Source]:
+    """The `system-probe.yaml` at a path, which may name its folder. One that is not there sets nothing."""
+    if not path.endswith((".yaml", ".yml")):
+        path = path.rstrip("/") + "/system-probe.yaml"
+    try:
+        with open(root + path, "rb") as file:
+            content = file.read(MOST_FILE + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return Source(path, {})
+    except OSError as error:
+        unseen.append("{} could not be read: {}.".format(text(path), why(error)))
+        return None
+    if len(content) > MOST_FILE:
+        unseen.append("{} is too large to be read.".format(text(path)))
+        return None
+    values, unread = read_yaml(
+        content.decode("utf-8", "replace"), ("runtime_security_config", "event_monitoring_config")
+    )
+    unseen.extend("Line {} of {} could not be read.".format(line, text(path)) for line in unread[:5])
+    return Source(path, values)
+
+
+def _version(root: str) -> Optional[str]:
+    """As `7.70.1`, from what the Agent's package says of itself."""
+    for name in ("version-manifest.json", "version-manifest.txt"):
+        try:
+            with open("{}{}/{}".format(root, INSTALLED, name), "rb") as file:
+                head = file.read(MOST_FILE).decode("utf-8", "replace")
+        except OSError:
+            continue
+        found = re.search(r'"build_version"\s*:\s*"([^"]+)"', head) or re.match(r"\S+ (\d+\.\d+\.\S+)", head)
+        if found:
+            return text(found.group(1), 64)
+    return None
+
+
+# -- YAML -------------------------------------------------------------------------------------------------------
+
+_KEY = re.compile(
+    r"""( *)("[^"]*" *|'[^']*' *|[^\s"'#\[\]{}&*!|>%@`,:-](?:[^#\[\]{}:]|:(?=[^ ]))*):(?: +(.*)|$)"""  # linear in its input
+)
+_ITEM = re.compile(r"( *)-(?: +(.*)|$)")
+
+
+class _Unread(Exception):
+    """This cannot be read here, though it may be good YAML."""
+
+
+def read_yaml(document: str, sections: Sequence[str]) -> Tuple[Dict[str, str], List[int]]:
+    """
+    Scalars and lists of scalars of block mappings, by their keys with dots, and the lines that could not be read.
+
+    A part of YAML: what lies outside of it (anchors, tags, merges, several documents, scalars over several lines) is
+    not guessed at. Lines outside of the wanted sections do not matter. Keys are in lower case, as the Agent takes them.
+    """
+    found: Dict[str, List[str]] = {}
+    unread: List[int] = []
+    path: List[Tuple[int, str]] = []
+    skipped: Optional[int] = None
+    for number, line in enumerate(document.splitlines(), 1):
+        bare = line.strip()
+        indent = len(line) - len(line.lstrip(" "))
+        if not bare or bare.startswith("#") or (number == 1 and bare.startswith("\ufeff#")) or bare == "---":
+            continue
+        if skipped is not None and indent > skipped:
+            continue
+        skipped = None
+        try:
+            skipped = _read_line(line, indent, path, found)
+        except _Unread:
+            if not path or indent == 0 or path[0][1] in sections:
+                unread.append(number)
+            skipped = indent or None
+    wanted = tuple(section + "." for section in sections)
+    return {key: ", ".join(values) for key, values in found.items() if key.startswith(wanted)}, unread
+
+
+def _read_line(line: str, indent: int, path: List[Tuple[int, str]], found: Dict[str, List[str]]) -> Optional[int]:
+    """Take one line in. Returns the indent beyond which the lines after it belong to a scalar, if any do."""
+    item = _ITEM.fullmatch(line)
+    if item:
+        return _read_item(item.group(2) or "", indent, path, found)
+    pair = _KEY.fullmatch(line.rstrip())
+    if not pair:
+        raise _Unread
+    while path and path[-1][0] >= indent:
+        path.pop()
+    key = pair.group(2).strip().strip("\"'").lower()
+    if key == "<<":
+        raise _Unread
+    path.append((indent, key))
+    value = _uncommented(pair.group(3) or "")
+    name = ".".join(part for _, part in path)
+    if value[:1] in ("|", ">"):
+        return indent
+    if value.startswith("{"):
+        found.update({name + "." + inner: [scalar] for inner, scalar in _flow_mapping(value)})
+    elif value.startswith("["):
+        found[name] = _flow_list(value)
+    elif value:
+        found[name] = [_scalar(value)]
+    return None
+
+
+def _read_item(value: str, indent: int, path: List[Tuple[int, str]], found: Dict[str, List[str]]) -> Optional[int]:
+    """An item of the list that the innermost key holds. Items that hold more than a scalar are passed over."""
+    while path and path[-1][0] > indent:
+        path.pop()
+    value = _uncommented(value)
+    if not path or not value or value[0] in "[{|>-" or re.match(r"[^\"']*:( |$)", value):
+        return indent
+    found.setdefault(".".join(part for _, part in path), []).append(_scalar(value))
+    return None
+
+
+def _uncommented(value: str) -> str:
+    """A value without the comment after it."""
+    if value[:1] in "\"'" and value:
+        end = value.find(value[0], 1)
+        return value[: end + 1] if end > 0 and value[end + 1 :].strip()[:1] in ("", "#") else value
+    return re.split(r"(?:^|\s)#", value, maxsplit=1)[0].strip()
+
+
+def _scalar(value: str) -> str:
+    """A scalar on one line; empty for null."""
+    if value[0] in "\"'":
+        if len(value) < 2 or value[-1] != value[0] or value[0] in value[1:-1] or "\\" in value:
+            raise _Unread
+        return value[1:-1]
+    if value[0] in "&*!%@`":
+        raise _Unread
+    return "" if value in ("~", "null", "Null", "NULL") else value
+
+
+def _flow_list(value: str) -> List[str]:
+    if not value.endswith("]") or any(character in value[1:-1] for character in "[]{}"):
+        raise _Unread
+    return [_scalar(part.strip()) for part in value[1:-1].split(",") if part.strip()]
+
+
+def _flow_mapping(value: str) -> Iterator[Tuple[str, str]]:
+    if not value.endswith("}") or any(character in value[1:-1] for character in "[]{}"):
+        raise _Unread
+    for part in value[1:-1].split(","):
+        key, colon, scalar = part.partition(":")
+        if part.strip():
+            if not colon or not scalar.strip():
+                raise _Unread
+            yield key.strip().strip("\"'").lower(), _scalar(scalar.strip())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,169 @@
+"""
+Collects the evidence of one Agent's node: sends the collector through the executor, and reads what it prints.
+
+The program goes over standard input, to a Python that reads exactly its length: it has some fifty thousand bytes, more
+than a URL carries (an exec on Kubernetes has its arguments there), and version 4 of that protocol cannot end an input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from handlers.agent.findings import CODES
+from handlers.errors import BinaryMissing, ConnectionLost, ExecError, NotReady, Output
+from handlers.executors.base import Completed, Executor, Limits, converse
+from handlers.executors.ending import PYTHONS
+from handlers.model import Agent, Invocation
+from handlers.ports import Clock
+from handlers.redaction import clean, clean_lines
+from handlers.tc import tools
+from handlers.tc.document import Unreadable, read_document
+from handlers.tc.evidence import Evidence
+
+CONTAINERS = ("system-probe", "security-agent", "agent", "unprivileged-single-agent")
+"""Where the collector may run, the ones with the most rights first: system-probe may enter namespaces and read eBPF."""
+CHUNK = 16 * 1024
+LEAST_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CollectSettings:
+    """What collecting may cost. The collector itself gives up after 20 s, with what it has by then."""
+
+    deadline_s: float = 30.0
+    """For all that is run on one Agent together."""
+    max_bytes: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The evidence, or why there is none."""
+
+    evidence: Evidence | None = None
+    code: str = ""
+    """Without evidence: `agent.…`, or `tc.unreadable`."""
+    detail: str = ""
+    """For the code's summary; clean."""
+    said: tuple[str, ...] = ()
+    """What else there is to say about it, in clean lines."""
+    invocations: tuple[Invocation, ...] = ()
+
+
+async def collect(
+    agent: Agent, executor: Executor, clock: Clock, *, settings: CollectSettings = CollectSettings()
+) -> Collected:
+    """Collect the evidence of one Agent's node. Raises nothing but cancellation."""
+    return await _Collecting(agent, executor, clock, settings).collected()
+
+
+class _Collecting:
+    def __init__(self, agent: Agent, executor: Executor, clock: Clock, settings: CollectSettings) -> None:
+        self._agent = agent
+        self._executor = executor
+        self._clock = clock
+        self._settings = settings
+        self._invocations: list[Invocation] = []
+        self._until = clock.monotonic() + settings.deadline_s
+
+    async def collected(self) -> Collected:
+        try:
+            container = _container(self._agent)
+            completed = await self._by_python(container)
+            if completed is not None and completed.exit_status == 0:
+                return self._read(completed)
+            evidence = await tools.collect(functools.partial(self._run, container=container, why=tools.WHY))
+            if evidence is None:
+                return self._without_tools(completed)
+            return self._with(evidence=evidence)
+        except ExecError as error:
+            return self._cut_short(error)
+
+    async def _by_python(self, container: str | None) -> Completed | None:
+        """What the collector printed; `None` when there is no Python to run it."""
+        for python in PYTHONS:
+            with contextlib.suppress(BinaryMissing):
+                return await self._run(collector_argv(python), container=container, why=WHY, stdin=collector_program())
+        return None
+
+    async def _run(self, argv: Sequence[str], *, container: str | None, why: str, stdin: bytes = b"") -> Completed:
+        """Run one command within what is left of the time. Every one is noted, with how it ended."""
+        left = max(LEAST_S, self._until - self._clock.monotonic())
+        limits = Limits(deadline_s=left, max_bytes=self._settings.max_bytes)
+        began, status = self._clock.monotonic(), None
+        try:
+            async with converse(
+                self._executor, self._agent, argv, container=container, limits=limits, stdin=bool(stdin)
+            ) as conversation:
+                # One that ended without reading says why when it is read to its end.
+                with contextlib.suppress(ConnectionLost):
+                    for start in range(0, len(stdin), CHUNK):
+                        await conversation.write(stdin[start : start + CHUNK])
+                status = await conversation.finish()
+            return Completed(tuple(argv), status, conversation.output, self._clock.monotonic() - began)
+        finally:
+            took = round(self._clock.monotonic() - began, 3)
+            self._invocations.append(
+                Invocation(argv=tuple(argv), container=container, why=why, exit_status=status, duration_s=took)
+            )
+
+    def _read(self, completed: Completed) -> Collected:
+        try:
+            return self._with(evidence=read_document(completed.output.stdout))
+        except Unreadable as fault:
+            return self._with(code="tc.unreadable", detail=str(fault), said=_said(completed.output))
+
+    def _without_tools(self, completed: Completed | None) -> Collected:
+        if completed is None:
+            missing = "neither a Python nor `tc` and `bpftool` are there"
+            return self._with(code="agent.binary_missing", detail=missing, said=(f"{missing}.",))
+        detail = f"the collector ended with {completed.exit_status}"
+        return self._with(code="tc.unreadable", detail=detail, said=_said(completed.output))
+
+    def _cut_short(self, error: ExecError) -> Collected:
+        lines = [*clean_lines(str(error)), *_said(error.output)]
+        if not error.ended:
+            lines.append("The process may still be running there.")
+        return self._with(code=CODES[type(error)], detail=clean(str(error), max_chars=200), said=tuple(lines))
+
+    def _with(
+        self, *, evidence: Evidence | None = None, code: str = "", detail: str = "", said: Sequence[str] = ()
+    ) -> Collected:
+        return Collected(evidence, code, detail, tuple(said), tuple(self._invocations))
+
+
+WHY = "the collector is a program of Python's standard library"
+
+
+@functools.cache
+def collector_program() -> bytes:
+    """The collector, as it is sent."""
+    return files("handlers.tc").joinpath("collector.py").read_bytes()
+
+
+def collector_argv(python: str) -> tuple[str, ...]:
+    """The command that reads the collector from its input, not waiting for its end, and runs it."""
+    program = (
+        f"import sys; exec(compile(sys.stdin.buffer.read({len(collector_program())}), 'csm.tc-evidence/1', 'exec'))"
+    )
+    # Isolated from the environment, without site packages, and without writing compiled files.
+    return (python, "-ISB", "-c", program)
+
+
+def _container(agent: Agent) -> str | None:
+    """The container with the most rights. Raises `NotReady` when none of those that would do runs."""
+    if not any(agent.container(name) for name in CONTAINERS):
+        return None  # a host, or a container that is the Agent
+    there = [container for name in CONTAINERS if (container := agent.container(name))]
+    for container in there:
+        if container.ready or container.state.startswith("running"):
+            return container.name
+    raise NotReady(f"{there[0].name} is {there[0].state}")
+
+
+def _said(output: Output) -> tuple[str, ...]:
+    """The end of what was said on stderr, and the start of what was printed."""
+    return (*clean_lines(output.stderr[-2000:], max_lines=5), *clean_lines(output.stdout[:2000], max_lines=3))
