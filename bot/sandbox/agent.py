@@ -260,11 +260,19 @@ def _hostile() -> str:
     )
 
 
+def _play_flare(argv: Sequence[str]) -> None:
+    """Become the flare, which talks and waits. Its program lies beside this one."""
+    program = os.path.join(os.path.dirname(os.path.realpath(__file__)), "flare_agent.py")  # noqa: PTH118, PTH120
+    os.execv(sys.executable, [sys.executable, "-S", program, *argv])  # noqa: S606
+
+
 def main() -> None:
     """Play the binary that this file was started as, or that its first argument names."""
     argv = list(sys.argv)
     if os.path.basename(argv[0]) not in NAMES:  # noqa: PTH119
         argv = argv[1:] or ["agent"]
+    if argv[1:2] == ["flare"]:
+        _play_flare(argv)
     text = os.environ.get("STAND_IN_AGENT")
     if text is None:
         with open(os.environ.get("STAND_IN_AGENT_FILE", "/etc/stand-in-agent.json")) as file:  # noqa: PTH123

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from bot.sandbox import kubernetes_api
-from bot.sandbox.agent import FAULTS
+from bot.sandbox.fleet import AGENT_FAULTS as FAULTS
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from bot.sandbox.slack.faults import Broken, Fault, Field, choice, number
 from bot.sandbox.slack.people import BadRequest

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bot.sandbox import agent, flare_agent
 from bot.sandbox.agent import Behaviour
 from bot.sandbox.kubernetes_api import Pod
+
+AGENT_FAULTS = {**agent.FAULTS, **flare_agent.FAULTS}
+"""All that can be wrong with a stand-in Agent, in words."""
 
 VERSIONS = ("7.70.1", "7.66.0", "7.60.1", "7.50.3", "7.72.4", "7.78.0")
 

@@ -14,9 +14,11 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,7 @@ from typing import Any
 import yaml
 from aiohttp import WSMsgType, web
 
+from bot.sandbox import flare_agent
 from bot.sandbox.agent import NAMES, Behaviour, reply
 from bot.sandbox.certificate import server_context
 from handlers.executors.ending import PYTHONS, VARIABLE
@@ -32,6 +35,8 @@ from handlers.executors.host import close_pipes
 
 STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
 CHUNK = 32 * 1024
+TOOLS = ("cat", "sha256sum")
+"""What the Agent's image has besides the Agent, as far as csm uses it."""
 
 
 @dataclass
@@ -115,9 +120,14 @@ class KubernetesApi:
         self._processes: set[asyncio.subprocess.Process] = set()
         self._outliving: set[asyncio.Task[int]] = set()
         self._inline: dict[str, _Inline] = {}
+        self._execs: set[_Exec] = set()
+        self.idle_limit_s: float | None = None
+        """How long an exec's connection may be silent in both directions before it is cut, as load balancers do."""
+        self._folder = Path()
         self.url = ""
 
     async def __aenter__(self) -> KubernetesApi:  # noqa: PYI034 - not meant to be subclassed
+        self._folder = Path(tempfile.mkdtemp(prefix="csm-pods-", dir="/tmp"))
         app = web.Application()
         app.router.add_get("/api/v1/namespaces/{namespace}/pods", self._list)
         app.router.add_get("/api/v1/namespaces/{namespace}/pods/{pod}/exec", self._exec)
@@ -143,6 +153,22 @@ class KubernetesApi:
         if self._outliving:
             await asyncio.wait(self._outliving)
         await self._runner.cleanup()
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    def tmp(self, pod: str) -> Path:
+        """The temporary directory that all containers of a pod share."""
+        folder = self._folder / pod
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def ledger(self, pod: str) -> Sequence[Mapping[str, Any]]:
+        """What the flares of a pod's Agent were told, in order: see `flare_agent.read_ledger`."""
+        return flare_agent.read_ledger(str(self.tmp(pod)))
+
+    def cut(self, pod: str) -> None:
+        """Cut every exec's connection to a pod. What runs there goes on, without an input."""
+        for exec_ in [each for each in self._execs if each.pod.name == pod]:
+            exec_.abort()
 
     @property
     def still_running(self) -> int:
@@ -225,11 +251,20 @@ class KubernetesApi:
         container = request.query.get("container") or pod.containers[0]
         if container not in pod.containers:
             return _status(400, "BadRequest", f"container {container} is not valid for pod {pod.name}")
-        socket = web.WebSocketResponse(protocols=("v5.channel.k8s.io", "v4.channel.k8s.io"), max_msg_size=0)
+        socket = web.WebSocketResponse(
+            protocols=("v5.channel.k8s.io", "v4.channel.k8s.io"), max_msg_size=0, autoping=False
+        )
         await socket.prepare(request)
         exec_ = _Exec(self, pod, container, socket, wants_stdin=request.query.get("stdin") == "true")
-        with contextlib.suppress(ConnectionError):
-            await exec_.run(request.query.getall("command"))
+        self._execs.add(exec_)
+        idling = asyncio.create_task(exec_.cut_when_idle(self.idle_limit_s)) if self.idle_limit_s else None
+        try:
+            with contextlib.suppress(ConnectionError):
+                await exec_.run(request.query.getall("command"))
+        finally:
+            if idling is not None:
+                idling.cancel()
+            self._execs.discard(exec_)
         return socket
 
 
@@ -244,6 +279,18 @@ class _Exec:
         self._container = container
         self._socket = socket
         self._wants_stdin = wants_stdin
+        self._seen = time.monotonic()
+
+    @property
+    def pod(self) -> Pod:
+        """The pod that it runs in."""
+        return self._pod
+
+    async def cut_when_idle(self, limit_s: float) -> None:
+        """Cut the connection once nothing, pings included, has passed for that long."""
+        while (idle := time.monotonic() - self._seen) < limit_s:  # noqa: ASYNC110 - until a time, not until an event
+            await asyncio.sleep(limit_s - idle)
+        self.abort()
 
     async def run(self, command: Sequence[str]) -> None:
         """Run it, and tell how it ended."""
@@ -253,6 +300,13 @@ class _Exec:
         elif argv[0] in self._pod.binaries or argv[0] in PYTHONS:
             self._api.commands.append((self._pod.name, tuple(argv)))
             await self._process([*self._pod.binaries.get(argv[0], [sys.executable]), *argv[1:]], env)
+        elif argv[0] in TOOLS:
+            self._api.commands.append((self._pod.name, tuple(argv)))
+            await self._process(argv, env)
+        elif argv[1:2] == ["flare"] and self._has_flare(argv[0]):
+            self._api.commands.append((self._pod.name, tuple(argv)))
+            stand_in = {"STAND_IN_AGENT": self._pod.behaviour.to_json(), "TMPDIR": str(self._api.tmp(self._pod.name))}
+            await self._process([sys.executable, "-S", flare_agent.__file__, *argv], {**env, **stand_in})
         elif argv[0].rsplit("/", 1)[-1] in NAMES:
             self._api.commands.append((self._pod.name, tuple(argv)))
             await self._answer(argv, env)
@@ -262,6 +316,9 @@ class _Exec:
         else:
             text = f'exec: "{argv[0]}": executable file not found in $PATH'
             await self._finish(0, failure=f"command terminated: failed to start exec: {text}: unknown")
+
+    def _has_flare(self, binary: str) -> bool:
+        return binary in flare_agent.NAMES and (binary != "security-agent" or self._pod.behaviour.security_agent)
 
     async def _end(self, argv: Sequence[str]) -> None:
         """The ending, for commands answered in this process; real ones are ended by really running it."""
@@ -276,10 +333,11 @@ class _Exec:
         answer = reply(argv, env, self._pod.behaviour)
         mark = f"{VARIABLE}={env.get(VARIABLE, '')}"
         inline = self._api._inline[mark] = _Inline(mark)  # noqa: SLF001
+        reading = asyncio.create_task(self._feed())
         try:
             if self._pod.fault == "cut":
                 await self._send(STDOUT, answer.stdout_bytes[: len(answer.stdout_bytes) // 2])
-                self._abort()
+                self.abort()
                 return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(inline.ended.wait(), None if answer.hang else answer.delay_s)
@@ -294,6 +352,7 @@ class _Exec:
             else:
                 await self._finish(answer.exit_status)
         finally:
+            reading.cancel()
             del self._api._inline[mark]  # noqa: SLF001
 
     async def _process(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
@@ -319,9 +378,14 @@ class _Exec:
         try:
             if self._pod.fault == "cut":
                 await asyncio.sleep(0.05)
-                self._abort()
+                self.abort()
                 return
-            await asyncio.gather(*tasks)
+            printing: asyncio.Future[Any] = asyncio.ensure_future(asyncio.gather(*tasks))
+            ends: set[asyncio.Future[Any]] = {printing, feeding}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not printing.done():  # the client is gone, and a kubelet closes the input then
+                return
+            printing.result()
             await self._finish(await asyncio.shield(waiting))
         finally:
             for task in (*tasks, feeding):
@@ -338,9 +402,16 @@ class _Exec:
         while data := await stream.read(CHUNK):
             await self._send(channel, data)
 
-    async def _feed(self, process: asyncio.subprocess.Process) -> None:
-        async for message in self._socket:
-            if message.type is not WSMsgType.BINARY or process.stdin is None:
+    async def _feed(self, process: asyncio.subprocess.Process | None = None) -> None:
+        """Read what the client sends: pings, and the command's input."""
+        while True:
+            message = await self._socket.receive()
+            self._seen = time.monotonic()
+            if message.type is WSMsgType.PING:
+                await self._socket.pong(message.data)
+            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                return
+            if message.type is not WSMsgType.BINARY or process is None or process.stdin is None:
                 continue
             if message.data[0] == STDIN:
                 process.stdin.write(message.data[1:])
@@ -349,6 +420,7 @@ class _Exec:
                 process.stdin.close()
 
     async def _send(self, channel: int, data: bytes) -> None:
+        self._seen = time.monotonic()
         if data:
             await self._socket.send_bytes(bytes([channel]) + data)
 
@@ -357,7 +429,8 @@ class _Exec:
             await self._send(STATUS, json.dumps(_exec_status(code, failure)).encode())
         await self._socket.close()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Cut the connection."""
         transport = self._socket._req.transport if self._socket._req else None  # noqa: SLF001 - aiohttp has no public way to cut
         if transport is not None:
             transport.abort()

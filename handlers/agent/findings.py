@@ -181,6 +181,7 @@ FLARE: Mapping[str, Kind] = {
         _MEDIUM, _UNKNOWN, "The Agent's command ended while it waited for an answer: {detail}."
     ),
     "flare.lost_waiting": Kind(_MEDIUM, _UNKNOWN, "The connection was lost while the archive waited for an answer."),
+    "flare.held_too_long": Kind(_LOW, _UNKNOWN, "The archive waited for an answer for longer than csm holds one."),
     "flare.changed": Kind(
         _CRITICAL, _UNKNOWN, "The archive is another one than the one that was reviewed: it changed."
     ),

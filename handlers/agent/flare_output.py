@@ -158,8 +158,8 @@ def _failure(out: str, error: str, refused: bool) -> str:
 
 _FAILURES = (
     (re.compile(r"HTTP 403|api key", re.IGNORECASE), "flare.api_key"),
-    (re.compile(r"failed to send flare after \d+ attempts"), "flare.retries_exhausted"),
     (re.compile(r"couldn't reach the flare backend|Could not determine flare URL"), "flare.backend_unreachable"),
+    (re.compile(r"failed to send flare after \d+ attempts"), "flare.retries_exhausted"),
     (re.compile(r"\bHTTP \d{3}\b"), "flare.http_error"),
     (re.compile(r"unknown content-type|no content-type header|could not deserialize"), "flare.bad_response"),
 )

@@ -125,7 +125,7 @@ class KubernetesExecutor:
             configuration.proxy = _proxy_of_the_environment(configuration.host)
         # aiohttp would look for proxies and a .netrc in a thread, for each request; one look is enough.
         configuration.client_session_kwargs = {"trust_env": False}
-        return WsApiClient(configuration, heartbeat=20)
+        return WsApiClient(configuration, heartbeat=settings.heartbeat_s)
 
     def _pool(self, api: WsApiClient) -> aiohttp.ClientSession:
         """The client's own session, with its TLS and proxy settings."""
@@ -209,7 +209,7 @@ class KubernetesExecutor:
                     headers=await self._headers(api),
                     proxy=api.configuration.proxy,
                     protocols=PROTOCOLS,
-                    heartbeat=20,
+                    heartbeat=self._settings.heartbeat_s,
                     max_msg_size=0,
                 )
             except aiohttp.WSServerHandshakeError as error:

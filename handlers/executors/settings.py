@@ -18,6 +18,9 @@ class KubernetesSettings(Frozen):
     selector: str | None = None
     """A label selector for the Agents' pods; the chart's and the Operator's labels when not given."""
     request_timeout_s: float = 20.0
+    heartbeat_s: float = 20.0
+    """How often a command's connection is pinged, so that nothing on the way takes it for dead: load balancers
+    cut what was silent for a minute. No answer within half of it, and the connection is lost."""
 
 
 class DockerSettings(Frozen):

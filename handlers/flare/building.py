@@ -82,11 +82,11 @@ class Building:
 
     @contextlib.asynccontextmanager
     async def _attempt(self, choice: Choice) -> AsyncIterator[tuple[Waiting, Archive, FlareReview]]:
-        """One command, up to a reviewed archive; leaving the block ends it. Raises `_Stopped` before that."""
+        """One command, held with its reviewed archive; leaving the block ends it. Raises `_Stopped` before it is held."""
         container = self._agent.container(choice.container) if choice.container else None
         if container is not None and not container.ready:
             raise _Stopped(self.account.finding("agent.container_not_ready", f"{container.name} is {container.state}"))
-        settings, held = self._settings, False
+        settings, process = self._settings, None
         total = settings.build_deadline_s + settings.hold_s + settings.upload_deadline_s
         limits = Limits(deadline_s=total, max_bytes=settings.output_bytes)
         self._on_step(f"{PurePosixPath(choice.argv[0]).name} builds the archive")
@@ -96,14 +96,17 @@ class Building:
                 self._executor, self._agent, choice.argv, container=choice.container, limits=limits
             ) as talk:
                 question = await self._question(talk)
-                async with waiting(talk) as process:
+                async with waiting(talk) as asking:
                     reviewed = await self._reviewed(choice, question)
-                    held = True
+                    process = asking
                     yield process, *reviewed
         except ExecError as error:
-            if held and not isinstance(error, DeadlineExceeded):
+            if process is None:
+                raise _Stopped(self._cut_short(error)) from error
+            if not isinstance(error, DeadlineExceeded):
                 raise
-            raise _Stopped(self._cut_short(error)) from error
+            code = "flare.upload_timeout" if process.answer == b"y" else "flare.held_too_long"
+            raise self.account.failed(self.account.finding(code, evidence=str(error))) from error
 
     async def _question(self, talk: Conversation) -> Question:
         """Read until the known question; anything else is the end of it."""

@@ -36,8 +36,8 @@ async def hold(
     """
     Build an archive, review it, and hold the process that asks whether to upload it.
 
-    Raises `FlareFailed` when no archive came to be reviewed, or from within the block when it was held for
-    longer than `settings.hold_s`. Leaving the block without a decision, in whatever way, writes `n` where
+    Raises `FlareFailed` when no archive came to be reviewed, or out of the block when it was held for longer
+    than `settings.hold_s`. Leaving the block without a decision, in whatever way, writes `n` where
     that is still possible and ends the process.
     """
     building = Building(agent, executor, clock, scratch, request, settings=settings, on_step=on_step)

@@ -202,6 +202,7 @@ ADVICE: Mapping[str, tuple[str, Steps, tuple[str, ...]]] = {
         _state,
         _FLARE,
     ),
+    "flare.held_too_long": (_AGAIN, _none, _FLARE),
     "flare.changed": (
         f"Find out who wrote to the archive: nothing but the Agent should. {_AGAIN}",
         _look,

@@ -1,0 +1,441 @@
+#!/usr/bin/env python3
+"""
+The stand-in Agent's `flare`: builds a real archive, asks, waits on its stdin, and writes down what it was told.
+
+One file, standard library only, Python 3.8 and up, always a process of its own: `flare_agent.py agent flare …`.
+What it prints is what the Agent's sources print (DataDog/datadog-agent:
+cmd/security-agent/subcommands/flare/command.go@11ab8d28, cmd/agent/subcommands/flare/command.go@013fb719,
+comp/core/flare/impl/send_flare.go@09f9c5de, pkg/util/input/input.go@28f2560e). Nothing leaves this machine:
+an upload is a line in the ledger, `flare-ledger.jsonl` beside the archives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import zipfile
+from typing import Any, Dict, List, NoReturn, Sequence
+
+FAULTS = {
+    "flare_email_asked": "it asks for an e-mail address although it was given one",
+    "flare_question": "it asks something else before its question",
+    "flare_new_wording": "it asks for confirmation in other words",
+    "flare_no_path": "it asks without having named an archive",
+    "flare_two_paths": "it names two archives",
+    "flare_bad_path": "it names an archive that is not in a temporary directory",
+    "flare_control_path": "it names an archive with control characters in its name",
+    "flare_spoke_on": "it asks another question right after its question",
+    "flare_ends_early": "it ends before it asks",
+    "flare_dies": "it is killed while it builds the archive",
+    "flare_hangs": "it never asks",
+    "flare_floods": "it prints without end",
+    "flare_local": "the running Agent does not answer, and the command builds a reduced archive",
+    "flare_build_error": "the archive cannot be built",
+    "flare_no_token": "the authentication token cannot be read",
+    "flare_other_container": "the running Agent's archive is in another container; --local helps",
+    "flare_never_there": "the archive is in another container, also with --local",
+    "flare_unknown": "no binary knows the command",
+    "flare_security_unknown": "security-agent does not know the command; agent does",
+    "flare_unknown_flag": "it does not know the flag --no-color",
+    "flare_coloured": "it prints colours and carriage returns",
+    "flare_unasked": "it uploads without asking",
+    "flare_missing": "the archive is not where it says",
+    "flare_corrupt": "the archive is no zip",
+    "flare_truncated": "the archive's end is missing",
+    "flare_bomb": "the archive unpacks to a thousand times its size",
+    "flare_many_files": "the archive claims to hold 60,000 files",
+    "flare_encrypted": "a file in the archive is encrypted",
+    "flare_hostile_names": "files in the archive have names that lead elsewhere",
+    "flare_secrets": "the archive holds secrets that the Agent did not scrub",
+    "flare_changes": "the archive changes three seconds after the question",
+    "flare_vanishes": "the archive is removed three seconds after the question",
+    "flare_gives_up": "it ends while it waits for its answer",
+    "flare_speaks": "it prints something while it waits for its answer",
+    "flare_swapped": "the archive is exchanged during the upload",
+    "flare_refused": "Datadog refuses the case",
+    "flare_api_key": "Datadog does not accept the API key",
+    "flare_api_key_missing": "the Agent has no API key",
+    "flare_retries": "Datadog's service is down, also after three attempts",
+    "flare_http_error": "Datadog's service answers 413, on an older Agent",
+    "flare_unreachable": "Datadog's service cannot be reached",
+    "flare_unreachable_old": "Datadog's service cannot be reached, on an older Agent",
+    "flare_content_type": "a proxy answers in Datadog's place",
+    "flare_silent": "it says nothing of the upload",
+    "flare_contradiction": "it says that the upload succeeded, and that it failed",
+    "flare_not_taken": "it takes a yes for a no",
+    "flare_case_0": "Datadog names no case",
+    "flare_upload_hangs": "the upload never ends",
+    "flare_upload_dies": "it is killed during the upload",
+    "flare_ignores_no": "it uploads although the answer is no",
+}
+"""What can be wrong with a stand-in Agent's flare, in words."""
+
+CONFIRMATION = "Are you sure you want to upload a flare? [y/N]"
+LEDGER = "flare-ledger.jsonl"
+NAMES = {"security-agent": "the Security Agent", "agent": "the agent", "datadog-agent": "the agent"}
+
+
+def read_ledger(folder: str) -> List[Dict[str, Any]]:
+    """All that the flares of one Agent were told, in order."""
+    path = os.path.join(folder, LEDGER)  # noqa: PTH118
+    if not os.path.exists(path):  # noqa: PTH110
+        return []
+    with open(path) as file:  # noqa: PTH123
+        return [json.loads(line) for line in file]
+
+
+class Scanner:
+    """Go's bufio.Scanner on stdin: what it has buffered beyond its line is lost with it."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def line(self) -> str:
+        """The next line, trimmed; an empty one at the end of the input."""
+        while b"\n" not in self._buffer:
+            data = os.read(0, 4096)
+            if not data:
+                break
+            self._buffer += data
+            if len(self._buffer) > 64 * 1024:
+                return ""
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode("utf-8", "replace").strip()
+
+
+class Flare:
+    """One run of the command."""
+
+    def __init__(self, argv: Sequence[str], behaviour: Dict[str, Any], folder: str) -> None:
+        self._argv = list(argv)
+        self._binary = os.path.basename(argv[0])  # noqa: PTH119
+        self._fault = str(behaviour.get("fault", ""))
+        self._delay_s = float(behaviour.get("delay_s", 0.0))
+        self._folder = folder
+        self._local = False
+        words = [word for word in argv[2:] if not word.startswith("-")]
+        self._email = self._option("--email", "-e")
+        self._case = next((word for word in words if word != self._email), "")
+        stamp = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
+        self._path = os.path.join(folder, "datadog-agent-%s-info.zip" % stamp)  # noqa: PTH118
+
+    def run(self) -> NoReturn:
+        """Play it to its end."""
+        self._write("started", argv=self._argv, pid=os.getpid())
+        self._refuse_arguments()
+        if not self._email or self._fault == "flare_email_asked":
+            self._say("Please enter your email: ")
+            self._email = Scanner().line()
+            self._write("email", answer=self._email)
+        self._build()
+        if self._fault == "flare_unasked":
+            self._upload()
+        if "--send" not in self._argv and "-s" not in self._argv and not self._confirmed():
+            if self._fault == "flare_ignores_no":
+                self._upload()
+            self._say("Aborting. (You can still use %s)" % self._path)
+            self._end(0)
+        self._upload()
+
+    def _refuse_arguments(self) -> None:
+        if self._fault == "flare_unknown" or (
+            self._fault == "flare_security_unknown" and self._binary == "security-agent"
+        ):
+            self._fail('unknown command "flare" for "%s"' % self._binary)
+        if self._fault == "flare_unknown_flag" and "--no-color" in self._argv:
+            self._fail("unknown flag: --no-color")
+        if "--local" in self._argv and self._binary == "security-agent":
+            self._fail("unknown flag: --local")
+
+    # -- building -------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        fault = self._fault
+        if self._binary != "security-agent":
+            self._say("NEW: You can now generate a flare from the comfort of your Datadog UI!")
+            self._say("See https://docs.datadoghq.com/agent/troubleshooting/send_a_flare/ for more info.")
+        if fault == "flare_question":
+            self._say("Profiles look like false positives. Collect them again? [y/N]")
+            self._write("question", answer=Scanner().line())
+        if fault == "flare_no_token":
+            self._fail(
+                "unable to read authentication token file: open /etc/datadog-agent/auth_token: permission denied"
+            )
+        self._say("Asking %s to build the flare archive." % NAMES[self._binary])
+        time.sleep(self._delay_s)
+        if fault == "flare_dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "flare_ends_early":
+            self._end(0)
+        while fault == "flare_hangs":
+            signal.pause()
+        while fault == "flare_floods":
+            self._say("2026-11-24 10:00:00 UTC | CORE | INFO | " + "x" * 4000)
+        self._fall_back()
+        if fault == "flare_never_there" or (fault == "flare_other_container" and "--local" not in self._argv):
+            self._be_elsewhere()
+        self._save()
+
+    def _fall_back(self) -> None:
+        if self._fault not in ("flare_local", "flare_build_error"):
+            return
+        if self._binary == "security-agent":
+            self._say(
+                'The agent was unable to make a full flare: Post "https://localhost:5010/agent/flare": connection refused.'
+            )
+            self._say("Initiating flare locally, some logs will be missing.")
+        else:
+            self._say("The agent was unable to make the flare. (is it running?)")
+            self._say("Initiating flare locally.")
+        self._local = True
+        if self._fault == "flare_build_error":
+            words = "mkdir /tmp/datadog-agent-123: no space left on device"
+            self._say("The flare zipfile failed to be created: %s" % words)
+            self._fail(words)
+
+    def _be_elsewhere(self) -> None:
+        if self._binary == "security-agent":
+            return  # it does not look
+        self._say('The flare zipfile "%s" does not exist.' % self._path)
+        self._say(
+            "If the agent running in a different container try the '--local' option to generate the flare locally"
+        )
+        self._fail("the flare zipfile does not exist")
+
+    def _save(self) -> None:
+        fault, path = self._fault, self._path
+        elsewhere = fault in ("flare_missing", "flare_other_container", "flare_never_there") and (
+            fault == "flare_missing" or self._binary == "security-agent"
+        )
+        if fault == "flare_corrupt":
+            data = b"this is no archive\n" * 100
+        else:
+            data = pack(members(self._binary, fault, local=self._local), fault)
+        if not elsewhere:
+            temporary = "%s.%d" % (path, os.getpid())
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            os.replace(temporary, path)  # noqa: PTH105
+        self._write("built", archive=path, sha256=hashlib.sha256(data).hexdigest())
+
+    # -- asking ---------------------------------------------------------------------------------------------
+
+    def _confirmed(self) -> bool:
+        fault, path = self._fault, self._path
+        named = {
+            "flare_bad_path": "/etc/shadow.zip",
+            "flare_control_path": self._folder + "/datadog-agent-\x1b[2J\u202e.zip",
+        }.get(fault, path)
+        if fault == "flare_two_paths":
+            self._say("%s is going to be uploaded to Datadog" % path.replace("-info", "-debug"))
+        if fault != "flare_no_path":
+            self._say("%s is going to be uploaded to Datadog" % named)
+        words = (
+            "Do you really want to send this flare to Datadog? [yes/no]"
+            if fault == "flare_new_wording"
+            else CONFIRMATION
+        )
+        self._say(words + "\nAre you sure that you are sure? [y/N]" * (fault == "flare_spoke_on"))
+        self._write("asked", archive=path)
+        self._meddle()
+        answer = Scanner().line()
+        self._write("answered", answer=answer)
+        return answer in ("y", "Y")
+
+    def _meddle(self) -> None:
+        """What happens while it waits."""
+        deeds = {
+            "flare_changes": (3.0, self._change),
+            "flare_vanishes": (3.0, lambda: os.unlink(self._path)),  # noqa: PTH108
+            "flare_gives_up": (1.0, self._give_up),
+            "flare_speaks": (1.0, lambda: self._say("Or would you rather keep it? [y/N]")),
+        }
+        if self._fault in deeds:
+            timer = threading.Timer(*deeds[self._fault])
+            timer.daemon = True
+            timer.start()
+
+    def _give_up(self) -> None:
+        self._write("ended", status=1)
+        os._exit(1)
+
+    def _change(self) -> None:
+        with open(self._path, "ab") as file:  # noqa: PTH123
+            file.write(b"more")
+
+    # -- uploading ------------------------------------------------------------------------------------------
+
+    def _upload(self) -> NoReturn:
+        fault = self._fault
+        if fault == "flare_not_taken":
+            self._say("Aborting. (You can still use %s)" % self._path)
+            self._end(0)
+        if fault == "flare_upload_dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        while fault == "flare_upload_hangs":
+            signal.pause()
+        if fault in _REFUSALS:
+            said, error = _REFUSALS[fault]
+            self._write("refused", archive=self._path)
+            self._say(said)
+            self._fail(error)
+        if fault == "flare_swapped":
+            self._change()
+        with open(self._path, "rb") as file:  # noqa: PTH123
+            digest = hashlib.sha256(file.read()).hexdigest()
+        self._write("uploaded", archive=self._path, sha256=digest, case=self._case, email=self._email)
+        number = "0" if fault == "flare_case_0" else self._case or "9000001"
+        success = "Your logs were successfully uploaded. For future reference, your internal case id is %s" % number
+        self._say("" if fault == "flare_silent" else success)
+        if fault == "flare_contradiction":
+            self._fail("unexpected end of JSON input")
+        self._end(0)
+
+    # -- how ------------------------------------------------------------------------------------------------
+
+    def _option(self, *names: str) -> str:
+        for at, word in enumerate(self._argv):
+            if word in names and at + 1 < len(self._argv):
+                return self._argv[at + 1]
+        return ""
+
+    def _say(self, line: str) -> None:
+        if self._fault == "flare_coloured":
+            line = "\x1b[34m%s\x1b[0m\r" % line
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def _fail(self, error: str) -> NoReturn:
+        sys.stderr.write("Error: %s\n" % error)
+        self._end(255)
+
+    def _end(self, status: int) -> NoReturn:
+        self._write("ended", status=status)
+        sys.exit(status)
+
+    def _write(self, event: str, **facts: Any) -> None:
+        line = json.dumps({"event": event, "at": time.time(), **facts}) + "\n"
+        descriptor = os.open(os.path.join(self._folder, LEDGER), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)  # noqa: PTH118
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+
+
+_UNDESERIALISED = "Error: could not deserialize response body -- Please contact support by email."
+_REFUSALS = {
+    "flare_refused": (
+        (
+            "An error occurred while uploading the flare: this case does not exist or does not belong to this e-mail address."
+            " Please contact support by email and facilitate the request uuid: `2b3f7c1e-0000-4000-8000-5c1d7e0f9a11`."
+        ),
+        "this case does not exist or does not belong to this e-mail address",
+    ),
+    "flare_api_key": (
+        "",
+        "HTTP 403 Forbidden: Make sure your API key is valid. API Key ending with: " + "f00" + "42",
+    ),
+    "flare_api_key_missing": ("", "HTTP 403 Forbidden: API key is missing"),
+    "flare_retries": (
+        _UNDESERIALISED,
+        "failed to send flare after 3 attempts: HTTP 503 503 Service Unavailable\nServer returned:\n<html>down</html>",
+    ),
+    "flare_http_error": (
+        _UNDESERIALISED,
+        "HTTP 413 413 Request Entity Too Large\nServer returned:\n<html>too large</html>",
+    ),
+    "flare_unreachable": (
+        "",
+        (
+            "failed to send flare after 3 attempts: We couldn't reach the flare backend"
+            " https://7-70-1-flare.agent.datadoghq.com/support/flare via redirects: 502 Bad Gateway"
+        ),
+    ),
+    "flare_unreachable_old": ("", "Could not determine flare URL via redirects: 502 Bad Gateway"),
+    "flare_content_type": (
+        _UNDESERIALISED,
+        "Server returned a 200 but with an unknown content-type text/html\nServer returned:\n<html>Sign in</html>",
+    ),
+}
+
+
+def members(binary: str, fault: str = "", *, local: bool = False) -> Dict[str, bytes]:
+    """The files of an archive, by name. What looks like a secret is put together here."""
+    host = "node-1"
+    stars = "*" * 28 + "abcd"
+    log = "".join(
+        "2026-11-24 10:%02d:%02d UTC | CORE | INFO | (pkg/collector/runner.go:%d in work) | check:cpu | Running check\n"
+        % (number // 60 % 60, number % 60, number)
+        for number in range(400)
+    )
+    found = {
+        "etc/datadog.yaml": 'api_key: "%s"\nsite: datadoghq.com\ntags: [env:prod]\n' % stars,
+        "runtime_config_dump.yaml": 'api_key: "%s"\nsite: datadoghq.com\nproxy:\n  https: http://csm:********@proxy.example\n'
+        % stars,
+        "envvars.log": "DD_SITE=datadoghq.com\nDD_HOSTNAME=node-1\n",
+        "logs/%s.log" % binary: log + "pid %d at %r\n" % (os.getpid(), time.time()),
+        "permissions.log": "File path | mode | owner\n",
+    }
+    if binary == "security-agent":
+        found["runtime-security.d/default.policy"] = "version: 1.2.3\nrules: []\n"
+    if local:
+        found["local"] = ""
+    else:
+        found["status.log"] = "Agent (v7.70.1)\n===============\n"
+    if fault == "flare_secrets":
+        found["logs/checks.log"] = "".join((
+            "2026-11-24 10:00:00 UTC | CORE | ERROR | connecting to postgres://csm:", "hunter2", "@db-1.example/app failed\n",
+            "Authorization: ", "Bearer ", "0123456789abcdef" * 4, "\n", "db_", "password=", "correct-horse\n",
+        ))  # fmt: skip
+        found["etc/confd/postgres.yaml"] = "instances:\n  - host: db-1\n    " + "password" + ": hunter2-battery\n"
+    if fault == "flare_hostile_names":
+        found.update({"../../etc/cron.d/x": "x\n", "<!channel> \x1b[31m\u202egnp.log": "y\n", "a\nb.log": "z\n"})
+    packed = {"%s/%s" % (host, name): text.encode() for name, text in found.items()}
+    packed["%s/expvar/heap.profile" % host] = bytes(range(256)) * 8
+    return packed
+
+
+def pack(files: Dict[str, bytes], fault: str = "") -> bytes:
+    """The archive of these files."""
+    import io
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+        if fault == "flare_bomb":
+            with archive.open("node-1/logs/zeros.log", "w", force_zip64=True) as member:
+                for _ in range(300):
+                    member.write(b"0" * 1023 + b"\n" + b"\n" * (1024 * 1024 - 1024))
+        if fault == "flare_many_files":
+            for number in range(60000):
+                archive.writestr("node-1/logs/%d.log" % number, b"")
+    data = buffer.getvalue()
+    if fault == "flare_encrypted":
+        # The flag in the last entry of the list of files, and in that file's own header.
+        at = data.rindex(b"PK\x01\x02")
+        header = int.from_bytes(data[at + 42 : at + 46], "little")
+        changed = bytearray(data)
+        changed[at + 8] |= 1
+        changed[header + 6] |= 1
+        data = bytes(changed)
+    return data[: len(data) // 2] if fault == "flare_truncated" else data
+
+
+def main() -> None:
+    """Play the binary that the first argument names, with the behaviour of the environment or of a file."""
+    text = os.environ.get("STAND_IN_AGENT")
+    if text is None:
+        with open(os.environ.get("STAND_IN_AGENT_FILE", "/etc/stand-in-agent.json")) as file:  # noqa: PTH123
+            text = file.read()
+    Flare(sys.argv[1:], json.loads(text), os.environ.get("TMPDIR", "/tmp")).run()  # noqa: S108
+
+
+if __name__ == "__main__":
+    main()
