@@ -4,7 +4,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check fix bench lock clean
+HELM   := build/tools/helm
+HELM_VERSION := v3.19.0
+MACHINE := $(shell uname -m)
+IMAGE  ?= csm:dev
+
+.PHONY: demo test check fix bench lock dist image image-context manifests sbom clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "csm needs Python 3.11 or newer")'
@@ -38,5 +43,36 @@ lock:            ## pin the newest dependencies, with hashes and no addresses
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt
 
+dist: $(READY)   ## a wheel that runs without the sources
+	rm -rf dist build/lib build/bdist.*
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+image-context: dist  ## what the image's build reads, so that it needs no network
+	rm -rf build/image
+	mkdir -p build/image
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --only-binary :all: --require-hashes \
+	    --implementation cp --python-version 3.11 --target build/image/csm \
+	    --platform manylinux_2_28_$(MACHINE) --platform manylinux_2_17_$(MACHINE) --platform manylinux2014_$(MACHINE) \
+	    -r requirements/run.txt
+	rm -rf build/image/csm/bin
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --target build/image/csm dist/csm-*.whl
+	find build/image/csm -name '*.so*' -exec strip --strip-debug {} +
+	cp deploy/Dockerfile deploy/image/gather.py build/image
+
+image: image-context  ## IMAGE=csm:dev BASE=python:3.11-slim-bookworm@sha256:…
+	test -n "$(BASE)" || { echo "Name an image with Python 3.11, by its digest: make image BASE=python:3.11-slim-bookworm@sha256:…"; exit 2; }
+	docker build --build-arg BASE=$(BASE) --tag $(IMAGE) build/image
+
+manifests: $(HELM)  ## deploy/manifests, for those without Helm
+	$(HELM) template csm deploy/chart --namespace csm --kube-version 1.31.0 \
+	    --values deploy/manifests/values.yaml > deploy/manifests/csm.yaml
+
+$(HELM):
+	GOBIN=$(abspath build/tools) go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+
+sbom: $(READY)   ## dist/csm.cdx.json: everything that the image's Python loads, as CycloneDX
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --output-reproducible --output-file dist/csm.cdx.json
+
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache

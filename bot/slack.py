@@ -16,7 +16,8 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bot import metrics, tracing
 from handlers.errors import ConfigurationError
 
-MANIFEST = Path(__file__).resolve().parent.parent / "manifest.yml"
+MANIFEST = Path(__file__).with_name("manifest.yml")
+"""A link to the one at the top of the source; a wheel holds the file itself."""
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,15 @@ EMBEDDED = "opt/datadog-agent/embedded/bin/python3"
 
 
 class Engine(docker.APIClient):
-    """A running engine with the image `datadog/agent:stand-in`, and the client for it."""
+    """
+    A running engine with the image `datadog/agent:stand-in`, and the client for it.
 
-    def __init__(self, folder: Path) -> None:
+    The storage `vfs` works everywhere and copies every layer; `overlay2` is for building images.
+    """
+
+    def __init__(self, folder: Path, storage: str) -> None:
         self.csm_folder = folder
+        self.csm_storage = storage
         self.csm_url = f"unix://{folder}/docker.sock"
         self.csm_process: subprocess.Popen[bytes] | None = None
         self.csm_start()
@@ -40,7 +45,7 @@ class Engine(docker.APIClient):
         folder = self.csm_folder
         arguments = [
             str(DOCKERD), "--host", self.csm_url, "--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"),
-            "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs",
+            "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false", f"--storage-driver={self.csm_storage}",
         ]  # fmt: skip
         with (folder / "log").open("ab") as log:
             self.csm_process = subprocess.Popen(arguments, stdout=log, stderr=log)
@@ -54,12 +59,12 @@ class Engine(docker.APIClient):
 
 
 @contextlib.contextmanager
-def engine() -> Iterator[Engine]:
+def engine(storage: str = "vfs") -> Iterator[Engine]:
     """An engine for a while. Nothing of it is left afterwards."""
     assert DOCKERD, "needs docker.io"
     # A short path: a socket's may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="csm-dockerd-"))
-    client = Engine(folder)
+    client = Engine(folder, storage)
     try:
         client.import_image_from_data(_root_file_system(), repository=IMAGE, tag="stand-in")
         yield client
