@@ -18,14 +18,16 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import metrics, slack
 from bot.clock import SystemClock
-from bot.commands import commands
+from bot.commands import commands, flaring
 from bot.directory import SlackDirectory
 from bot.errands import Errands
 from bot.examination import Pace
+from bot.fleets import Fleets
 from bot.health import Health, HealthServer
 from bot.housekeeping import keeping_house, kept
 from bot.listeners import actions as action_listeners
 from bot.listeners import commands as command_listeners
+from bot.listeners import flare as flare_listeners
 from bot.listeners.desk import Desk
 from bot.messenger import Messenger
 from bot.metered import MeteredApp
@@ -68,7 +70,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         messenger = Messenger(client, store)
         errands = Errands()
         stack.push_async_callback(errands.aclose)
-        policy = Policy(settings.rules)
+        policy = Policy(settings.rules, settings.approvers)
         for glob in policy.pointless(settings.targets):
             log.warning("policy.matches_no_target", on=glob, targets=sorted(settings.targets))
         directory = SlackDirectory(client, team_id=identity.team_id, groups=policy.groups_named)
@@ -81,10 +83,22 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
             pace=Pace(
                 settings.limits.per_target, settings.limits.overall, settings.limits.min_interval.total_seconds()
             ),
+            flaring=flaring(settings),
         )
         stack.push_async_callback(runs.aclose)
         await runs.launch(settings.database_url)
-        desk = Desk(runs, store, policy, directory, messenger, errands, described(settings), settings.slack.command)
+        desk = Desk(
+            runs=runs,
+            store=store,
+            policy=policy,
+            directory=directory,
+            messenger=messenger,
+            errands=errands,
+            targets=described(settings),
+            slash=settings.slack.command,
+            platforms={name: executor.platform for name, executor in targets.items()},
+            fleets=Fleets(targets, store),
+        )
         errands.run(directory.warm(), name="warm the directory")
         await stack.enter_async_context(keeping_house(store, kept(settings.retention)))
         app = _bolt(client, secrets, desk)
@@ -119,6 +133,7 @@ def _bolt(client: AsyncWebClient, secrets: Secrets, desk: Desk) -> AsyncApp:
     app = MeteredApp(client=client, signing_secret=signing_secret, logger=logging.getLogger("slack_bolt"))
     command_listeners.register(app, desk)
     action_listeners.register(app, desk)
+    flare_listeners.register(app, desk)
 
     @app.error
     async def failed(error: Exception, response: BoltResponse | None) -> BoltResponse | None:

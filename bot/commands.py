@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 
 from bot.clock import SystemClock
-from bot.runs import Command
+from bot.flare import Held
+from bot.runs import Command, Flaring
+from bot.scratch import TemporaryScratch
 from bot.settings import Settings
 from handlers.executors.base import Executor
+from handlers.flare import FlareRequest, FlareSettings, hold
 from handlers.model import Agent, AgentResult, Report
 from handlers.remediation.links import events_url
 from handlers.selftest import SelftestSettings, examine
@@ -28,3 +32,19 @@ def commands(settings: Settings) -> Mapping[str, Command]:
         return events_url(settings.site, [result.node or result.agent for result in report.agents], report.started)
 
     return {"selftest": Command(ask_selftest, selftest_events)}
+
+
+def flaring(settings: Settings) -> Flaring:
+    """How flares are built and held."""
+    clock = SystemClock()
+    expires_s = settings.approvals.flare.expires.total_seconds()
+    # Whoever holds an archive ends it when it expires; the handler's own limit is only the last resort.
+    flare = FlareSettings(site=settings.site, hold_s=expires_s + 600)
+    scratch = TemporaryScratch()
+
+    def hold_flare(
+        agent: Agent, executor: Executor, request: FlareRequest, *, on_step: Callable[[str], None]
+    ) -> AbstractAsyncContextManager[Held]:
+        return hold(agent, executor, clock, scratch, request, settings=flare, on_step=on_step)
+
+    return Flaring(hold_flare, expires_s)

@@ -64,6 +64,14 @@ class SlackDirectory:
             deactivated=bool(info.get("deleted")),
         )
 
+    async def email(self, user: str) -> str:
+        """The e-mail address of a person's profile; empty when Slack does not tell (scope users:read.email)."""
+        try:
+            info = await self._remembered(f"user:{user}", lambda: self._user(user))
+        except (SlackApiError, aiohttp.ClientError, OSError, TimeoutError):
+            return ""
+        return str((info.get("profile") or {}).get("email") or "")
+
     async def warm(self) -> None:
         """Look the groups up before anybody waits for it; whoever comes first tries again if that fails."""
         with contextlib.suppress(SlackApiError, aiohttp.ClientError, OSError, TimeoutError):

@@ -151,6 +151,22 @@ class Messenger:
             return ""
         return str(answer["permalink"])
 
+    async def open_view(self, trigger_id: str, view: Mapping[str, Any]) -> str:
+        """Open a modal. Returns its id, or nothing when Slack did not open it in time."""
+        try:
+            answer = await self._call(self._client.views_open, trigger_id=trigger_id, view=view, patience_s=0)
+        except Undeliverable as error:
+            log.warning("slack.view_not_opened", error=error.error)
+            return ""
+        return str(answer["view"]["id"])
+
+    async def update_view(self, view_id: str, view: Mapping[str, Any]) -> None:
+        """Change an open modal; one that was closed meanwhile is no reason to fail."""
+        try:
+            await self._call(self._client.views_update, view_id=view_id, view=view, patience_s=30)
+        except Undeliverable as error:
+            log.info("slack.view_not_updated", error=error.error)
+
     async def tell(self, user: str, channel: str, post: Post) -> None:
         """Say something to one person only; a person whom Slack cannot reach is not a reason to fail."""
         try:

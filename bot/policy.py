@@ -72,16 +72,28 @@ class Decision:
     who_could: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Approvers:
+    """Who may approve the upload of a flare."""
+
+    by: tuple[str, ...] = ()
+    """User ids, and groups as `@handle` or by id."""
+    four_eyes: bool = True
+    """Whether whoever asked may not be the one who approves."""
+
+
 class Policy:
     """The rules of the configuration."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], approvers: Approvers = Approvers()) -> None:
         self._rules = tuple(rules)
+        self._approvers = approvers
 
     @property
     def groups_named(self) -> frozenset[str]:
         """Every group that a rule names; no other is ever looked up."""
-        return frozenset(who for rule in self._rules for who in rule.who if who.startswith(("@", "S")))
+        named = [*self._approvers.by, *(who for rule in self._rules for who in rule.who)]
+        return frozenset(who for who in named if who.startswith(("@", "S")))
 
     def pointless(self, targets: Collection[str]) -> Sequence[str]:
         """Names and globs of the rules that match no target; most likely they are mistyped."""
@@ -114,6 +126,28 @@ class Policy:
         return [
             target for target in targets if any(fnmatch.fnmatchcase(target, glob) for rule in rules for glob in rule.on)
         ]
+
+    def may_approve(self, person: Person, requester: str) -> Decision:
+        """Whether the person may approve the upload of an archive that `requester` asked for."""
+        if person.barred:
+            return Decision(False, f"csm does nothing for {person.barred}.")
+        by = self._approvers.by
+        if not by:
+            return Decision(False, "The configuration names nobody who may approve a flare (approvals.flare.by).")
+        others = f"Those who may: {', '.join(map(_named, by))}."
+        if not {person.id, "*", *person.groups} & set(by):
+            return Decision(False, f"You may not approve a flare. {others}", by)
+        if self._approvers.four_eyes and person.id == requester:
+            return Decision(False, f"You asked for this flare, so somebody else must approve it. {others}", by)
+        return Decision(True)
+
+    def may_decline(self, person: Person, requester: str) -> Decision:
+        """Whoever may approve an archive may decline it, and so may whoever asked for it."""
+        if person.id == requester and not person.barred:
+            return Decision(True)
+        decision = self.may_approve(person, requester)
+        words = decision.reason.replace("You may not approve", "You may not decline")
+        return Decision(decision.allowed, words, decision.who_could)
 
     def may_cancel(self, person: Person, requester: str, command: str, target: str, channel: str) -> Decision:
         """Whoever asked for a run may cancel it, and whoever could have."""

@@ -34,3 +34,24 @@ class Progress:
     def done(self) -> int:
         """How many Agents have a result."""
         return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class FlareProgress:
+    """A moment of a flare."""
+
+    run: str
+    target: str
+    """As it was typed, with the Agent once it is known."""
+    requested_by: str
+    case: str
+    """Digits; empty for a new case."""
+    elapsed_s: float
+    expires_at: float
+    """Seconds since the epoch: until when it may be approved."""
+    state: str
+    """`building`, `waiting` or `uploading`."""
+    step: str
+    """What is being done, in words."""
+    ending: bool = False
+    """Whether it is being ended without an upload."""

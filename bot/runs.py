@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,14 +21,20 @@ import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from bot import metrics, tracing
+from bot.delivery import Delivery
 from bot.examination import Ask, Examination, Pace, Places
+from bot.flare import Ending, FlareParts, Hold
+from bot.flare_runs import FlareRuns
 from bot.live import LiveMessage, Turns
-from bot.messenger import GONE, Messenger, Undeliverable
+from bot.messenger import Messenger, Undeliverable
+from bot.render import flare as flare_cards
 from bot.render import slack
 from bot.render import thread as thread_of
 from bot.render.not_posted import not_posted
 from bot.render.post import Post
-from bot.storage.store import Accepted, RunRecord, RunRequest, Sent, Store
+from bot.storage.approvals import UNDECIDED, Approvals
+from bot.storage.replicas import Replicas
+from bot.storage.store import Accepted, RunRecord, RunRequest, Store
 from handlers.errors import TargetError
 from handlers.executors.base import Executor
 from handlers.model import Report
@@ -42,9 +49,31 @@ CANCEL_POLL_S = 1.0
 """How soon a cancellation from another process is noticed."""
 
 
+LOOK_S = 0.05
+"""How soon a decision that was made through another replica is noticed."""
+
+BEAT_S = 2.0
+"""How often a replica says that it is alive."""
+
+DEAD_AFTER_S = 12.0
+"""How long a replica may be silent before the others go on with its runs."""
+
+STOP_S = 5.0
+"""How long flares may take to end, and to say so, when the process is stopped."""
+
+
+@dataclass(frozen=True)
+class Flaring:
+    """What the run engine needs to know of flares."""
+
+    hold: Hold
+    expires_s: float = 1800.0
+    """Until when an archive may be approved, from the request."""
+
+
 @dataclass(frozen=True)
 class Command:
-    """What the run engine needs to know of a command."""
+    """What the run engine needs to know of a command that asks every Agent."""
 
     ask: Ask
     events_url: Callable[[Report], str | None] = lambda _report: None
@@ -63,9 +92,19 @@ class Runs:
         commands: Mapping[str, Command],
         clock: Clock,
         pace: Pace,
+        flaring: Flaring,
+        dead_after_s: float = DEAD_AFTER_S,
+        look_s: float | None = None,
     ) -> None:
         self._store = store
         self._messenger = messenger
+        self._delivery = Delivery(store, messenger)
+        self.life = secrets.token_hex(8)
+        """This process, this time."""
+        self.approvals = Approvals(store)
+        self._replicas = Replicas(store, dead_after_s=dead_after_s)
+        self._beat_s = dead_after_s / DEAD_AFTER_S * BEAT_S
+        self._shared = store.engine.dialect.name != "sqlite"
         self._targets = targets
         self._commands = commands
         self._clock = clock
@@ -73,12 +112,31 @@ class Runs:
         self._places = Places(pace)
         self._turns = Turns()
         self._examinations: dict[str, Examination] = {}
+        self._flares = FlareRuns(
+            parts=FlareParts(flaring.hold, store, self.approvals, clock, self.life, flaring.expires_s),
+            store=store,
+            messenger=messenger,
+            delivery=self._delivery,
+            targets=targets,
+            turns=self._turns,
+            look_s=look_s or (LOOK_S if self._shared else CANCEL_POLL_S),
+        )
         self._to_start: asyncio.Queue[str] = asyncio.Queue()
-        self._starter: asyncio.Task[None] | None = None
-        self._carrying: set[asyncio.Task[Any]] = set()
+        self.tasks: list[asyncio.Task[None]] = []
+        """What runs as long as this process does."""
+        self.carrying: set[asyncio.Task[Any]] = set()
+        """The runs that are on."""
 
-    async def launch(self, database_url: str, *, executor_id: str = "local") -> None:
-        """Start the engine, and go on with the runs that a former process left behind."""
+    async def launch(self, database_url: str) -> None:
+        """
+        Start the engine, and go on with the runs that a former process left behind.
+
+        Where several replicas share a database, each is an executor of its own, and goes on with the runs of those
+        that are not heard of any more; on SQLite there is one process, and whatever is there was a former one's.
+        """
+        executor_id = self.life if self._shared else "local"
+        if self._shared:
+            await self._replicas.alive(self.life)
         config = DBOSConfig(
             name="csm",
             system_database_url=database_url,
@@ -92,21 +150,23 @@ class Runs:
 
         # The engine marks the function that it registers, which a bound method does not allow.
         async def carry_out(run: str) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._carrying.add(task)
-            task.add_done_callback(self._carrying.discard)
+            self._remember_task()
             await self._carry_out(run)
 
+        async def carry_out_flare(run: str) -> None:
+            self._remember_task()
+            await self._carry_out_flare(run)
+
         self._workflow = DBOS.workflow(name="csm.run")(carry_out)
+        self._flare_workflow = DBOS.workflow(name="csm.flare")(carry_out_flare)
         DBOS.launch()
-        # Those that the engine never heard of: accepted, and killed before they were started.
-        left = [request.id for request in await self._store.unfinished()]
-        known = {found.workflow_id for found in await DBOS.list_workflows_async(workflow_ids=left)} if left else set()
-        for run in left:
-            if run not in known:
-                self._to_start.put_nowait(run)
-        self._starter = asyncio.create_task(self._start_runs(), name="start runs")
+        await self._start_unfinished()
+        self.tasks = [
+            asyncio.create_task(self._start_runs(), name="start runs"),
+            asyncio.create_task(self._flares.watch(), name="watch flares"),
+        ]
+        if self._shared:
+            self.tasks.append(asyncio.create_task(self._succeed(), name="succeed the dead"))
 
     @property
     def open(self) -> int:
@@ -114,19 +174,44 @@ class Runs:
         return len(self._examinations)
 
     async def aclose(self) -> None:
-        """Stop. Runs that have not ended go on when the next process is launched."""
-        tasks = {*self._carrying, *([self._starter] if self._starter else [])}
+        """Stop. Flares end without an upload; runs that have not ended go on when the next process is launched."""
+        await self._flares.stop(STOP_S)
         # To the engine a task that is cancelled is one whose process died: nothing of it is recorded. It warns of each.
         logging.getLogger("dbos").setLevel(logging.ERROR)
+        tasks = {*self.carrying, *self.tasks}
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1) as own:
-            await loop.run_in_executor(own, DBOS.destroy)
-        # The engine made its pool the loop's own, and has shut it down.
-        loop.set_default_executor(ThreadPoolExecutor())
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_engine()
+        if self._shared:
+            await self._replicas.left(self.life)
+
+    async def decide(self, run: str, decision: str, *, sha256: str, by: str, where: str) -> bool:
+        """
+        Record a person's decision on a flare, and let whoever holds the archive know. True when it is the one that counts.
+
+        Whether the person may decide is the caller's to know.
+        """
+        at = self._clock.now().timestamp()
+        counts = await self.approvals.decide(run, decision, sha256=sha256, by=by, at=at, where=where)
+        if counts:
+            log.info("flare.decided", run=run, decision=decision, by=by, sha256=sha256)
+            self._flares.decided(run)
+        return counts
+
+    async def give_up(self, run: str) -> None:
+        """The process that held this run's archive is gone: nobody can approve it any more, and its card says so."""
+        await self.approvals.end(run, Ending.LOST, self._clock.now().timestamp(), from_states=UNDECIDED)
+
+    async def show_record(self, run: str) -> None:
+        """Somebody clicked on a card of an ended run, so it may look alive: make it the record."""
+        record = await self._store.run(run)
+        if record is not None and record.report is not None:
+            await self._flares.record(record.request, record.report)
+
+    async def holds(self, holder: str) -> bool:
+        """Whether the process that holds an archive is alive."""
+        return holder == self.life or (self._shared and await self._replicas.is_alive(holder))
 
     async def accept(self, request: RunRequest) -> Accepted:
         """
@@ -134,7 +219,9 @@ class Runs:
 
         A command for Agents that are being asked, or were within the last minute, joins that run.
         """
-        accepted = await self._store.accept(request, join_since=request.accepted_at - self._pace.min_interval_s)
+        joins = request.command != "flare"  # each flare is another archive, for another case
+        since = request.accepted_at - self._pace.min_interval_s if joins else None
+        accepted = await self._store.accept(request, join_since=since)
         if accepted.fresh:
             self._to_start.put_nowait(request.id)
         return accepted
@@ -144,14 +231,46 @@ class Runs:
         asked = await self._store.cancel(run, by, where)
         if asked and (examination := self._examinations.get(run)):
             examination.cancel()
+        if asked:
+            self._flares.end(run, Ending.CANCELLED)
         return asked
+
+    def _remember_task(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.carrying.add(task)
+        task.add_done_callback(self.carrying.discard)
+
+    async def _start_unfinished(self) -> None:
+        """Start those that the engine never heard of: accepted, and their process killed before they were started."""
+        left = [request.id for request in await self._store.unfinished()]
+        known = {found.workflow_id for found in await DBOS.list_workflows_async(workflow_ids=left)} if left else set()
+        for run in left:
+            if run not in known:
+                self._to_start.put_nowait(run)
+
+    async def _succeed(self) -> None:
+        """Say that this replica is alive, and go on with the runs of those that are not."""
+        while True:
+            try:
+                await self._replicas.alive(self.life)
+                for replica in await self._replicas.dead():
+                    log.warning("replica.gone", replica=replica)
+                    # The engine lets one of those who try at once have each workflow.
+                    await asyncio.to_thread(DBOS._recover_pending_workflows, [replica])  # noqa: SLF001 - there is no other way
+                    await self._start_unfinished()
+                    await self._replicas.forget(replica)
+            except Exception:
+                log.exception("replica.watch_failed")
+            await asyncio.sleep(self._beat_s)
 
     async def _start_runs(self) -> None:
         while True:
             run = await self._to_start.get()
             try:
+                is_flare = (await self._request(run)).command == "flare"
                 with SetWorkflowID(run):
-                    await DBOS.start_workflow_async(self._workflow, run)
+                    await DBOS.start_workflow_async(self._flare_workflow if is_flare else self._workflow, run)
             except Exception:
                 # The run is in the store, and is tried again by the next process at the latest.
                 log.exception("run.not_started", run=run)
@@ -175,6 +294,24 @@ class Runs:
             await self._step("give up", self._give_up, run)
         await self._step("end", self._end, run)
 
+    async def _carry_out_flare(self, run: str) -> None:
+        with self._flares.carrying_out(run):
+            try:
+                await self._flared(run)
+            except Exception:
+                log.exception("run.defect", run=run)
+                await self._step("give up", self._give_up_flare, run)
+            await self._step("end", self._end, run)
+
+    async def _flared(self, run: str) -> None:
+        if refused := await self._step("announce", self._announce, run):
+            await self._step("apologise", self._apologise, run, refused)
+            return
+        await self._step("hold", self._hold, run)
+        await self._step("record", self._record_flare, run)
+        await self._step("close", self._close_flare, run)
+        await self._step("attach", self._attach, run)
+
     async def _step(self, name: str, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         return await DBOS.run_step_async({"name": name}, work, *arguments)
 
@@ -184,9 +321,7 @@ class Runs:
         """Post the run's one message. Returns Slack's word for it when that is refused."""
         request = await self._request(run)
         try:
-            sent = await self._messenger.post_once(
-                run, slack.opening(self._examination(request).progress), channel=request.channel
-            )
+            sent = await self._messenger.post_once(run, self._opening_of(request), channel=request.channel)
         except Undeliverable as error:
             return error.error
         if not (await self._record(run)).permalink:
@@ -208,7 +343,10 @@ class Runs:
         try:
             async with (
                 LiveMessage(
-                    self._messenger, await self._opening(run), lambda: slack.opening(examination.progress), self._turns
+                    self._messenger,
+                    await self._delivery.opening(run),
+                    lambda: slack.opening(examination.progress),
+                    self._turns,
                 ) as live,
                 self._cancellable(examination),
             ):
@@ -234,61 +372,53 @@ class Runs:
         else:
             request = await self._request(run)
             post = slack.failed(self._examination(request).progress, report.reason, report.remedy)
-        await self._show(run, post)
+        await self._delivery.show(run, post)
 
     async def _count(self, run: str) -> int:
         return len(self._thread(await self._report(run)))
 
     async def _tell(self, run: str, number: int) -> None:
-        post = self._thread(await self._report(run))[number]
-        opening = await self._opening(run)
-        await self._undelivered_is_logged(
-            run, self._messenger.post_once(run, post, channel=opening.channel, thread_ts=opening.ts)
-        )
+        await self._delivery.tell(run, self._thread(await self._report(run))[number])
 
     async def _attach(self, run: str) -> None:
-        report = await self._report(run)
-        opening = await self._opening(run)
-        comment = f"The full report of {run}, as JSON and as text."
-        await self._undelivered_is_logged(
-            run,
-            self._messenger.attach_once(
-                run, "files", thread_of.files(report), channel=opening.channel, thread_ts=opening.ts, comment=comment
-            ),
-        )
+        files = thread_of.files(await self._report(run))
+        await self._delivery.attach(run, "files", files, f"The full report of {run}, as JSON and as text.")
+
+    async def _hold(self, run: str) -> None:
+        """Build the archive, hold its question until it is decided, and keep the report."""
+        await self._flares.hold(await self._request(run))
+
+    async def _record_flare(self, run: str) -> None:
+        await self._flares.record(await self._request(run), await self._report(run))
+
+    async def _close_flare(self, run: str) -> None:
+        record = await self._record(run)
+        await self._flares.close(record.request, await self._report(run), record.cancelled_by)
 
     async def _give_up(self, run: str) -> None:
         """A defect of csm: say so where the run is, since every run ends visibly."""
         request = await self._request(run)
-        if not await self._is_announced(run):
+        if not await self._delivery.is_announced(run):
             await self._apologise(run, "internal_error")
             return
         reason = f"csm itself failed in {run}. Nothing is known about the Agents from this run."
         remedy = f"Ask again. If it happens again, the log of csm has the details under {run}."
-        await self._show(run, slack.failed(self._examination(request).progress, reason, remedy))
+        await self._delivery.show(run, slack.failed(self._examination(request).progress, reason, remedy))
+
+    async def _give_up_flare(self, run: str) -> None:
+        """A defect of csm: nothing is uploaded any more, and the card and the message say so."""
+        request = await self._request(run)
+        if not await self._delivery.is_announced(run):
+            await self._apologise(run, "internal_error")
+            return
+        await self._flares.give_up(request)
+        await self._record_flare(run)
+        await self._close_flare(run)
 
     async def _end(self, run: str) -> None:
         await self._store.update_run(run, state="done", finished_at=self._clock.now().timestamp())
 
     # -- how ----------------------------------------------------------------------------------------------------
-
-    async def _show(self, run: str, post: Post) -> None:
-        """Update the run's message, or, when that is not possible any more, say it in its thread."""
-        opening = await self._opening(run)
-        try:
-            await self._messenger.update(opening, post)
-        except Undeliverable as error:
-            log.warning("run.message_not_updated", run=run, error=error.error)
-            if error.error in GONE:
-                await self._undelivered_is_logged(
-                    run, self._messenger.post_once(run, _renamed(post, "closing"), channel=opening.channel)
-                )
-
-    async def _undelivered_is_logged(self, run: str, sending: Awaitable[Any]) -> None:
-        try:
-            await sending
-        except Undeliverable as error:
-            log.warning("run.post_undeliverable", run=run, error=error.error)
 
     @contextlib.asynccontextmanager
     async def _cancellable(self, examination: Examination) -> AsyncIterator[None]:
@@ -305,6 +435,11 @@ class Runs:
         finally:
             watching.cancel()
             await asyncio.wait({watching})
+
+    def _opening_of(self, request: RunRequest) -> Post:
+        if request.command == "flare":
+            return flare_cards.progress(self._flares.flare(request).progress)
+        return slack.opening(self._examination(request).progress)
 
     def _examination(self, request: RunRequest) -> Examination:
         return Examination(
@@ -335,15 +470,14 @@ class Runs:
         assert report is not None, f"{run} was examined, so its report is in the store"
         return report
 
-    async def _is_announced(self, run: str) -> bool:
-        sent = await self._store.post(run, "opening")
-        return sent is not None and bool(sent.ts)
 
-    async def _opening(self, run: str) -> Sent:
-        sent = await self._store.post(run, "opening")
-        assert sent is not None, f"{run} was announced"
-        return sent
+async def end_engine() -> None:
+    """
+    End the durable engine. What it was carrying out is carried on when it is started again.
 
-
-def _renamed(post: Post, key: str) -> Post:
-    return Post(key=key, text=post.text, blocks=post.blocks)
+    It made its own threads the event loop's, and takes them with it; whoever still closes things needs others.
+    """
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as own:
+        await loop.run_in_executor(own, DBOS.destroy)
+    loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="closing"))

@@ -31,7 +31,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.policy import Rule
+from bot.policy import Approvers, Rule
 from handlers.errors import ConfigurationError
 from handlers.executors.settings import DockerSettings, HostSettings, KubernetesSettings, SshSettings
 
@@ -54,6 +54,13 @@ def _duration(value: Any) -> Any:
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 _CHANNEL = re.compile(r"\*|[CGD][A-Z0-9]{2,}")
 _WHO = re.compile(r"\*|[UW][A-Z0-9]{2,}|S[A-Z0-9]{2,}|@[a-z0-9._-]+")
+
+
+def _people(who: tuple[str, ...]) -> tuple[str, ...]:
+    for each in who:
+        if not _WHO.fullmatch(each):
+            raise ValueError(f"{each!r} is no user id (U…), user group (@handle or S…) or *; names are no identity")
+    return who
 
 
 class Strict(BaseModel):
@@ -91,10 +98,7 @@ class RuleSettings(Strict):
     @field_validator("who")
     @classmethod
     def _people(cls, who: tuple[str, ...]) -> tuple[str, ...]:
-        for each in who:
-            if not _WHO.fullmatch(each):
-                raise ValueError(f"{each!r} is no user id (U…), user group (@handle or S…) or *; names are no identity")
-        return who
+        return _people(who)
 
     @field_validator("in_")
     @classmethod
@@ -113,6 +117,12 @@ class FlareApproval(Strict):
     by: tuple[str, ...] = ()
     four_eyes: bool = True
     expires: Duration = timedelta(minutes=30)
+    """Counted from the request, whatever building the archive took."""
+
+    @field_validator("by")
+    @classmethod
+    def _people(cls, by: tuple[str, ...]) -> tuple[str, ...]:
+        return _people(by)
 
 
 class Approvals(Strict):
@@ -185,6 +195,11 @@ class Settings(Strict):
     def rules(self) -> Sequence[Rule]:
         """The policy, as `bot.policy` reads it."""
         return [Rule(who=rule.who, may=rule.may, on=rule.on, in_=rule.in_) for rule in self.policy]
+
+    @property
+    def approvers(self) -> Approvers:
+        """Who may approve a flare, as `bot.policy` reads it."""
+        return Approvers(self.approvals.flare.by, self.approvals.flare.four_eyes)
 
 
 class Secrets(BaseSettings):

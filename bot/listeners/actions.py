@@ -10,7 +10,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.listeners.commands import cancel, joined
-from bot.listeners.desk import Desk, origin, run_id
+from bot.listeners.desk import Desk, origin, run_id, tell
 from bot.messenger import Undeliverable
 from bot.render import ephemeral, slack
 from bot.render.ephemeral import Payload
@@ -32,12 +32,12 @@ def register(app: AsyncApp, desk: Desk) -> None:
             answer: Payload | None = await cancel(desk, action["value"], user, channel)
         except UsageError as error:
             answer = ephemeral.usage_error(error)
-        _tell(desk, body, answer)
+        tell(desk, body, answer)
         await ack()
 
     @app.action("run.again")
     async def run_again(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
-        _tell(desk, body, await _again(desk, body, action["value"]))
+        tell(desk, body, await _again(desk, body, action["value"]))
         await ack()
 
     @app.action("run.share")
@@ -45,10 +45,10 @@ def register(app: AsyncApp, desk: Desk) -> None:
         user, channel = origin(body)
         record = await desk.store.run(action["value"])
         if record is None or record.report is None:
-            _tell(desk, body, ephemeral.notice("This run has no report to share."))
+            tell(desk, body, ephemeral.notice("This run has no report to share."))
         elif record.request.target not in await desk.visible_targets(user, channel):
             why = f"You may not see {record.request.target}, so you cannot share its runs."
-            _tell(desk, body, await desk.refuse(user, channel, "share", why, run=action["value"]))
+            tell(desk, body, await desk.refuse(user, channel, "share", why, run=action["value"]))
         else:
             modal = ephemeral.share_modal(action["value"], f"{action['value']} {channel}")
             await client.views_open(trigger_id=body["trigger_id"], view=modal)
@@ -108,12 +108,3 @@ async def _share(desk: Desk, user: str, view: dict[str, Any]) -> str:
         Entry("run.shared", user, chosen, run=run, command=record.request.command, target=record.request.target)
     )
     return ""
-
-
-def _tell(desk: Desk, body: dict[str, Any], answer: Payload | None) -> None:
-    """Say something to whoever clicked, without holding the ack up."""
-    if answer is None:
-        return
-    user, channel = origin(body)
-    post = Post("answer", answer["text"], tuple(answer["blocks"]))
-    desk.errands.run(desk.messenger.tell(user, channel, post), name="tell")

@@ -11,6 +11,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 
 from bot import grammar
+from bot.listeners import flare
 from bot.listeners.desk import RUN_COMMANDS, Desk
 from bot.render import ephemeral
 from bot.render.ephemeral import Payload
@@ -58,11 +59,15 @@ async def answer_to(desk: Desk, body: Mapping[str, Any]) -> Payload | None:
     return answer
 
 
-async def _do(desk: Desk, command: grammar.Command, body: Mapping[str, Any], user: str, channel: str) -> Payload | None:
+async def _do(  # noqa: PLR0911 - one return per command
+    desk: Desk, command: grammar.Command, body: Mapping[str, Any], user: str, channel: str
+) -> Payload | None:
     match command:
         case grammar.Selftest(target=target, agent=agent):
             return await _run(desk, body, command="selftest", target=target, agent=agent or "")
-        case grammar.Flare() | grammar.Tc():
+        case grammar.Flare():
+            return await flare.ask(desk, body, command)
+        case grammar.Tc():
             name = str(command).split(maxsplit=1)[0]
             raise UsageError(f"`{name}` is not part of this version of csm.", example=f"selftest {command.target}")
         case grammar.Targets():

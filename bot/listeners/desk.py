@@ -12,15 +12,18 @@ from typing import Any
 from bot import grammar, metrics
 from bot.directory import SlackDirectory
 from bot.errands import Errands
+from bot.fleets import Fleets
 from bot.messenger import Messenger
 from bot.policy import Decision, Policy
 from bot.render import ephemeral
 from bot.render.ephemeral import Payload
+from bot.render.post import Post
 from bot.runs import Runs
 from bot.storage.audit import Entry
 from bot.storage.store import Accepted, RunRequest, Store
+from handlers.model import Platform
 
-RUN_COMMANDS = ("selftest",)
+RUN_COMMANDS = ("selftest", "flare")
 """Commands that make a run, as far as they exist."""
 
 
@@ -38,6 +41,8 @@ class Desk:
     """What each target is, in words: `Kubernetes, context prod-a`."""
     slash: str
     """The slash command: `/csm`."""
+    platforms: Mapping[str, Platform]
+    fleets: Fleets
 
     async def decide(self, user: str, command: str, target: str, channel: str) -> Decision:
         """What the policy says, right now."""
@@ -62,7 +67,17 @@ class Desk:
         self.errands.run(self.store.note(entry), name=f"audit {entry.event}")
 
     async def accept(
-        self, *, command: str, target: str, agent: str, user: str, channel: str, trigger_id: str, response_url: str
+        self,
+        *,
+        command: str,
+        target: str,
+        agent: str,
+        user: str,
+        channel: str,
+        trigger_id: str,
+        response_url: str,
+        case_id: str = "",
+        email: str = "",
     ) -> tuple[RunRequest, Accepted]:
         """Make a run durable. Slack's trigger id names the invocation, so a repeated delivery is the same run."""
         request = RunRequest(
@@ -75,6 +90,8 @@ class Desk:
             accepted_at=time.time(),
             channel=channel,
             response_url=response_url,
+            case_id=case_id,
+            email=email,
         )
         accepted = await self.runs.accept(request)
         outcome = "accepted" if accepted.fresh else "joined" if accepted.joined else "repeated"
@@ -98,3 +115,12 @@ def origin(body: Mapping[str, Any]) -> tuple[str, str]:
     """Who clicked, and in which channel."""
     channel = (body.get("channel") or {}).get("id") or (body.get("container") or {}).get("channel_id") or ""
     return str(body["user"]["id"]), str(channel)
+
+
+def tell(desk: Desk, body: Mapping[str, Any], answer: Payload | None) -> None:
+    """Say something to whoever clicked, without holding the ack up."""
+    if answer is None:
+        return
+    user, channel = origin(body)
+    post = Post("answer", answer["text"], tuple(answer["blocks"]))
+    desk.errands.run(desk.messenger.tell(user, channel, post), name="tell")

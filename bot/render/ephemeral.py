@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -14,12 +15,14 @@ from handlers.model import Report
 
 Payload = dict[str, Any]
 _MOST_LINES = 30
+_MENTION = re.compile(r"&lt;([@#][UWCGD][A-Z0-9]{2,20})&gt;")
+"""People and channels, as the policy's reasons name them."""
 
 
 def refusal(text: str) -> Payload:
     """The policy's answer: why not, and who could."""
-    said = f"⛔ Not allowed: {mrkdwn(text, 2000)}"
-    return _payload(said, section(said))
+    words = "⛔ Not allowed: " + _MENTION.sub(r"<\1>", mrkdwn(text, 2000))
+    return _payload(words, section(words))
 
 
 def usage_error(error: UsageError) -> Payload:
@@ -34,6 +37,11 @@ def usage_error(error: UsageError) -> Payload:
 def notice(text: str) -> Payload:
     """A plain answer."""
     return _payload(mrkdwn(text, 2000), section(mrkdwn(text, 2000)))
+
+
+def said(text: str) -> Payload:
+    """An answer that is mrkdwn already: made of our own words, people and times."""
+    return _payload(text, section(text))
 
 
 def run_shown(lines: Sequence[str]) -> Payload:

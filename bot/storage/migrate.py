@@ -19,6 +19,7 @@ from handlers.errors import ConfigurationError
 STEPS = (
     "0001_runs",
     "0002_audit",
+    "0003_flares",
 )
 """In order, without gaps: the n-th leads to schema n. Append; never change or remove one that was released."""
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.storage.schema import posts, results, runs
+from bot.storage.schema import approvals, posts, results, runs
 from bot.storage.store import Store
 
-PER_RUN: Sequence[sa.Table] = (results, posts)
+PER_RUN: Sequence[sa.Table] = (results, posts, approvals)
 """Tables with a column `run`, whose rows go with their run."""
 
 BATCH = 200

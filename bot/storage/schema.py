@@ -29,6 +29,8 @@ runs = sa.Table(
     sa.Column("verdict", sa.String(16)),
     sa.Column("report", sa.Text),  # JSON model.Report
     sa.Column("permalink", sa.Text, nullable=False, default=""),
+    sa.Column("case_id", sa.String(16), nullable=False, default=""),  # of a flare: digits, empty for a new case
+    sa.Column("email", sa.String(320), nullable=False, default=""),  # of a flare: whose case it is
     sa.Index("csm_runs_by_target", "target", "accepted_at"),
 )
 
@@ -63,3 +65,30 @@ audit = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
 )
 """Append-only: triggers refuse to change or remove a row."""
+
+approvals = sa.Table(
+    "csm_approvals",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),  # bot.storage.approvals.State
+    sa.Column("holder", sa.String(64), nullable=False),
+    sa.Column("requested_by", sa.String(128), nullable=False),
+    sa.Column("requested_at", sa.Float, nullable=False),
+    sa.Column("expires_at", sa.Float, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False, default=""),
+    sa.Column("review", sa.Text),  # JSON model.FlareReview, once there is an archive
+    sa.Column("decision", sa.String(16), nullable=False, default=""),  # approve | decline
+    sa.Column("decided_by", sa.String(128), nullable=False, default=""),
+    sa.Column("decided_at", sa.Float),
+    sa.Column("ending", sa.String(32), nullable=False, default=""),  # bot.flare.Ending
+    sa.Column("ended_at", sa.Float),
+    sa.Column("again", sa.String(32), nullable=False, default=""),  # the run that prepares it again
+    sa.Index("csm_approvals_by_holder", "holder", "state"),
+)
+
+replicas = sa.Table(
+    "csm_replicas",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("seen_at", sa.Float, nullable=False),  # by the database's clock
+)

@@ -49,6 +49,10 @@ class RunRequest:
     accepted_at: float
     channel: str = ""
     response_url: str = ""
+    case_id: str = ""
+    """Of a flare: digits; empty for a new case."""
+    email: str = ""
+    """Of a flare: whose case it is."""
 
     @property
     def where(self) -> str:
@@ -92,7 +96,7 @@ class Store:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
-        self._insert: Any = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+        self.insert: Any = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
         # SQLite has one writer at a time; more threads would only wait for each other's lock.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="store-read")
@@ -147,7 +151,7 @@ class Store:
         joinable = sa.select(*_WITHOUT_JSON).where(
             same, covers, fresh, runs.c.cancelled_by == "", runs.c.id != request.id
         )
-        insert = self._insert(runs).values(**asdict(request), state="accepted").on_conflict_do_nothing()
+        insert = self.insert(runs).values(**asdict(request), state="accepted").on_conflict_do_nothing()
 
         def transaction(connection: sa.Connection) -> Accepted:
             if connection.scalar(sa.select(runs.c.id).where(runs.c.id == request.id)):
@@ -162,7 +166,7 @@ class Store:
                 note(connection, _entry("command.accepted", request))
             return Accepted(fresh=fresh)
 
-        return await self._gather(transaction)
+        return await self.gather(transaction)
 
     async def run(self, run: str) -> RunRecord | None:
         """A run with its report, or `None`."""
@@ -179,7 +183,7 @@ class Store:
 
     async def update_run(self, run: str, **values: Any) -> None:
         """Set columns of a run."""
-        await self._gather(
+        await self.gather(
             lambda connection: connection.execute(sa.update(runs).where(runs.c.id == run).values(**values))
         )
 
@@ -193,7 +197,7 @@ class Store:
                 note(connection, Entry("run.cancelled", by, where, run=run))
             return asked
 
-        return await self._gather(transaction)
+        return await self.gather(transaction)
 
     async def cancelled_by(self, run: str) -> str:
         """Who asked for the run's end, or nothing."""
@@ -214,11 +218,11 @@ class Store:
             connection.execute(statement.values(report=kept, verdict=str(report.verdict), finished_at=at))
             note(connection, entry)
 
-        await self._gather(transaction)
+        await self.gather(transaction)
 
     async def note(self, entry: Entry) -> None:
         """Append to the audit what no other write speaks of: a refusal, a line that made no run."""
-        await self._gather(lambda connection: note(connection, entry))
+        await self.gather(lambda connection: note(connection, entry))
 
     # -- inventory and results ------------------------------------------------------------------------------
 
@@ -243,19 +247,19 @@ class Store:
             "command": request.command,
             "asked_at": at,
         }
-        statement = self._insert(results).values(**values)
+        statement = self.insert(results).values(**values)
         statement = statement.on_conflict_do_update(index_elements=["run", "agent"], set_={"asked_at": at})
 
         def transaction(connection: sa.Connection) -> None:
             connection.execute(statement)
             note(connection, _entry("agent.asked", request, agent=agent))
 
-        await self._gather(transaction)
+        await self.gather(transaction)
 
     async def keep_result(self, request: RunRequest, result: AgentResult, at: float) -> None:
         """Keep what an Agent answered. Once this returns, the Agent is not asked again for this run."""
         kept = result.model_dump_json()
-        statement = self._insert(results).values(
+        statement = self.insert(results).values(
             run=request.id, agent=result.agent, target=request.target, command=request.command, asked_at=at, result=kept
         )
         statement = statement.on_conflict_do_update(index_elements=["run", "agent"], set_={"result": kept})
@@ -264,7 +268,7 @@ class Store:
             connection.execute(statement)
             note(connection, _answered(request, result))
 
-        await self._gather(transaction)
+        await self.gather(transaction)
 
     async def results(self, run: str) -> Mapping[str, AgentResult]:
         """The run's results so far, by Agent."""
@@ -303,12 +307,12 @@ class Store:
             connection.execute(sa.insert(posts).values(run=run, key=key, channel=channel, intended_at=at))
             return None
 
-        return await self._gather(note)
+        return await self.gather(note)
 
     async def sent(self, run: str, key: str, *, channel: str, ts: str = "", extra: str = "") -> None:
         """Note where a post is."""
         statement = sa.update(posts).where(posts.c.run == run, posts.c.key == key)
-        await self._gather(lambda connection: connection.execute(statement.values(channel=channel, ts=ts, extra=extra)))
+        await self.gather(lambda connection: connection.execute(statement.values(channel=channel, ts=ts, extra=extra)))
 
     async def post(self, run: str, key: str) -> Sent | None:
         """What is known of a post."""
@@ -349,7 +353,7 @@ class Store:
 
         return await asyncio.get_running_loop().run_in_executor(self._writer, transaction)
 
-    async def _gather(self, work: Callable[[sa.Connection], T]) -> T:
+    async def gather(self, work: Callable[[sa.Connection], T]) -> T:
         """Do `work` in the next transaction, together with whatever else is waiting."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._gathered.append((work, future))
@@ -435,6 +439,8 @@ def _record(row: Any) -> RunRecord:
         accepted_at=row.accepted_at,
         channel=row.channel,
         response_url=row.response_url,
+        case_id=row.case_id,
+        email=row.email,
     )
     report = getattr(row, "report", None)
     return RunRecord(

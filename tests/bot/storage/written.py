@@ -14,12 +14,16 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bot.storage.approvals import Approvals
 from bot.storage.migrate import VERSION
+from bot.storage.replicas import Replicas
 from bot.storage.store import RunRequest, Store
 from handlers.model import (
     Agent,
     AgentResult,
     Finding,
+    FlareFile,
+    FlareReview,
     Installation,
     Platform,
     Report,
@@ -72,6 +76,20 @@ REPORT = Report(
     agents=(RESULT,),
     requested_by="U1",
 )
+REVIEW = FlareReview(
+    path="/tmp/a.zip",
+    name="a.zip",
+    size=1000,
+    sha256="0" * 64,
+    built_at=datetime.fromtimestamp(STARTED, UTC),
+    files=(FlareFile(name="etc/datadog.yaml", size=10, sensitive={"api_key": 1}),),
+    file_count=1,
+    unpacked=10,
+    site="datadoghq.com",
+    case="123",
+    email="a@b.example",
+    argv=("agent", "flare", "123", "--email", "a@b.example"),
+)
 
 
 async def fill(store: Store) -> None:
@@ -85,6 +103,16 @@ async def fill(store: Store) -> None:
     await store.finish("r-1", REPORT, STARTED + 2)
     await store.update_run("r-1", state="done", permalink="https://sandbox.slack.com/archives/C0INCIDENT/p1")
     await store.accept(RunRequest("r-2", "selftest", "cluster-a", "node-1", "U1", "slack", STARTED + 300, "C0INCIDENT"))
+    flare = RunRequest(
+        "r-3", "flare", "cluster-a", "node-1", "U1", "slack", STARTED + 400, "C0INCIDENT", "", "123", "a@b.example"
+    )
+    await store.accept(flare)
+    approvals = Approvals(store)
+    await approvals.claim(flare, "process-1", STARTED + 2200)
+    await approvals.present(flare, "process-1", REVIEW)
+    await approvals.decide("r-3", "approve", sha256=REVIEW.sha256, by="U2", at=STARTED + 500)
+    await store.update_run("r-3", state="done", finished_at=STARTED + 4000 * 86400)
+    await Replicas(store, dead_after_s=10).alive("process-1")
 
 
 async def _write(url: str) -> None:

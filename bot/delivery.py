@@ -1,0 +1,65 @@
+"""Where a run is in Slack: its one message, the thread below it, and what becomes of them when Slack says no."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from bot.messenger import GONE, Messenger, Undeliverable
+from bot.render.post import File, Post
+from bot.storage.store import Sent, Store
+
+log = structlog.get_logger(__name__)
+
+
+class Delivery:
+    """What all runs of a process send. Every method may be repeated."""
+
+    def __init__(self, store: Store, messenger: Messenger) -> None:
+        self._store = store
+        self._messenger = messenger
+
+    async def is_announced(self, run: str) -> bool:
+        """Whether the run's message is known to be there."""
+        sent = await self._store.post(run, "opening")
+        return sent is not None and bool(sent.ts)
+
+    async def opening(self, run: str) -> Sent:
+        """Where the run's message is."""
+        sent = await self._store.post(run, "opening")
+        assert sent is not None, f"{run} was announced"
+        return sent
+
+    async def show(self, run: str, post: Post) -> None:
+        """Update the run's message, or, when that is not possible any more, say it in its channel."""
+        opening = await self.opening(run)
+        try:
+            await self._messenger.update(opening, post)
+        except Undeliverable as error:
+            log.warning("run.message_not_updated", run=run, error=error.error)
+            if error.error in GONE:
+                again = replace(post, key="closing")
+                await self._logged(run, self._messenger.post_once(run, again, channel=opening.channel))
+
+    async def tell(self, run: str, post: Post) -> None:
+        """Say something in the run's thread, once."""
+        opening = await self.opening(run)
+        sending = self._messenger.post_once(run, post, channel=opening.channel, thread_ts=opening.ts)
+        await self._logged(run, sending)
+
+    async def attach(self, run: str, key: str, files: Sequence[File], comment: str) -> None:
+        """Put files into the run's thread, once."""
+        opening = await self.opening(run)
+        sending = self._messenger.attach_once(
+            run, key, files, channel=opening.channel, thread_ts=opening.ts, comment=comment
+        )
+        await self._logged(run, sending)
+
+    async def _logged(self, run: str, sending: Awaitable[Any]) -> None:
+        try:
+            await sending
+        except Undeliverable as error:
+            log.warning("run.post_undeliverable", run=run, error=error.error)

@@ -1,0 +1,472 @@
+"""
+One flare: build the archive, let people look at it, wait for one decision, and do what it says.
+
+The archive's question is held open on the Agent by this very process, and cannot be held by another one. So what the
+store says of it (`bot.storage.approvals`) names the process, and a flare that is entered again by another process,
+or by a later life of this one, only says what is known: it never builds, and never uploads.
+
+Both the durable runs of Slack and the terminal use this. Who may decide is the business of whoever calls
+`Approvals.decide`; here, an answer is written only after a decision on this archive's hash was found in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Protocol
+
+import structlog
+
+from bot.progress import FlareProgress
+from bot.storage.approvals import OPEN, UNDECIDED, Approval, Approvals, State
+from bot.storage.store import RunRequest, Store
+from handlers.agent.findings import KINDS
+from handlers.errors import NoAgents, TargetError
+from handlers.executors.base import Executor
+from handlers.flare import FlareFailed, FlareRequest
+from handlers.model import (
+    Agent,
+    AgentResult,
+    Finding,
+    FlareOutcome,
+    FlareRecord,
+    FlareReview,
+    Installation,
+    Platform,
+    Report,
+    Verdict,
+    count,
+)
+from handlers.ports import Clock
+from handlers.remediation import remediate
+from handlers.version import from_tag
+
+log = structlog.get_logger(__name__)
+
+
+class Held(Protocol):
+    """An archive whose question waits for its answer: `handlers.flare.HeldFlare`."""
+
+    @property
+    def review(self) -> FlareReview:
+        """What there is to decide about."""
+        ...
+
+    async def ended(self) -> AgentResult:
+        """Wait until the command ends, or is lost, before it was answered."""
+        ...
+
+    async def approve(self) -> AgentResult:
+        """Write `y`, if the archive is still the one of the review."""
+        ...
+
+    async def decline(self, reason: str) -> AgentResult:
+        """Write `n`."""
+        ...
+
+
+class Hold(Protocol):
+    """How an archive is built and held: `handlers.flare.hold` with its settings."""
+
+    def __call__(
+        self,
+        agent: Agent,
+        executor: Executor,
+        request: FlareRequest,
+        *,
+        on_step: Callable[[str], None],
+    ) -> AbstractAsyncContextManager[Held]:
+        """Build; raises `FlareFailed`. Leaving the block without an answer uploads nothing."""
+        ...
+
+
+class Ending(StrEnum):
+    """How a flare ended."""
+
+    UPLOADED = "uploaded"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    STOPPED = "stopped"
+    """csm was stopped in good order."""
+    LOST = "lost"
+    """The process that held the archive is gone."""
+    ENDED_EARLY = "ended_early"
+    """The Agent's command ended, or the connection to it did."""
+    NOT_BUILT = "not_built"
+    NOT_SHOWN = "not_shown"
+    """Slack did not take the review, so nobody could look at it."""
+    NOT_UPLOADED = "not_uploaded"
+    """Approved, and not uploaded all the same: the archive had changed, or was gone."""
+    FAILED = "failed"
+    """Approved and sent, and the Agent says that the upload failed."""
+    IN_DOUBT = "in_doubt"
+    """Approved, and it was not seen whether it was uploaded."""
+
+
+WORDS: Mapping[Ending, str] = {
+    Ending.UPLOADED: "It was uploaded.",
+    Ending.DECLINED: "It was declined. Nothing was uploaded.",
+    Ending.EXPIRED: "Nobody approved it in time. Nothing was uploaded.",
+    Ending.CANCELLED: "The run was cancelled. Nothing was uploaded.",
+    Ending.STOPPED: "csm was stopped while it held the archive. Nothing was uploaded; prepare it again.",
+    Ending.LOST: "The process that held the archive is gone. Nothing was uploaded; prepare it again.",
+    Ending.ENDED_EARLY: "The Agent's command ended before anybody decided. Nothing was uploaded; prepare it again.",
+    Ending.NOT_BUILT: "There is no archive, so nothing was uploaded.",
+    Ending.NOT_SHOWN: "The review could not be shown, so nobody could approve it. Nothing was uploaded.",
+    Ending.NOT_UPLOADED: "It was approved, and nothing was uploaded all the same.",
+    Ending.FAILED: "It was approved, and the upload failed.",
+    Ending.IN_DOUBT: "It was approved, and the connection was lost while it was being uploaded: whether it arrived is not "
+    "known. Look for it in the case before it is prepared again.",
+}
+"""What people are told where the Agent's own result does not say more."""
+
+_BY_OUTCOME: Mapping[str, Ending] = {
+    "uploaded": Ending.UPLOADED,
+    "declined": Ending.DECLINED,
+    "not_uploaded": Ending.NOT_UPLOADED,
+    "failed": Ending.FAILED,
+    "in_doubt": Ending.IN_DOUBT,
+}
+_GIVEN_UP = (State.BUILDING, State.WAITING, State.APPROVED, State.DECLINED)
+"""States in which nothing has been written yet."""
+
+
+@dataclass(frozen=True)
+class FlareParts:
+    """What every flare of a process shares."""
+
+    hold: Hold
+    store: Store
+    approvals: Approvals
+    clock: Clock
+    holder: str
+    """This process, this time."""
+    expires_s: float
+
+
+class Flare:
+    """The flare of one request. `carry_out` may be entered again at any time; see the module."""
+
+    def __init__(self, request: RunRequest, executor: Executor, parts: FlareParts) -> None:
+        self.request = request
+        self._executor = executor
+        self._parts = parts
+        self._decided = asyncio.Event()
+        self._over = asyncio.Event()
+        self._how = Ending.CANCELLED
+        self._step = "Looking for the Agent"
+        self._state = State.BUILDING
+        self._agent: Agent | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        """Called whenever `progress` would say something new."""
+        self.on_review: Callable[[FlareReview], Awaitable[None]] = _nobody
+        """Shows the review to people. When it fails, nothing is uploaded."""
+
+    @property
+    def expires_at(self) -> float:
+        """Until when it may be approved: counted from the request, whatever building took."""
+        return self.request.accepted_at + self._parts.expires_s
+
+    @property
+    def progress(self) -> FlareProgress:
+        """How far it has come."""
+        return FlareProgress(
+            run=self.request.id,
+            target=f"{self.request.target}/{self._agent.name}" if self._agent else self.request.where,
+            requested_by=self.request.requested_by,
+            case=self.request.case_id,
+            elapsed_s=max(0.0, self._now() - self.request.accepted_at),
+            expires_at=self.expires_at,
+            state=str(self._state),
+            step=self._step,
+            ending=self._over.is_set(),
+        )
+
+    def decided(self) -> None:
+        """Say that the store may hold a decision, or an ending, by now."""
+        self._decided.set()
+
+    def end(self, how: Ending) -> None:
+        """End it without an upload, unless the upload has begun."""
+        if not self._over.is_set():
+            self._how = how
+            self._over.set()
+            self.on_change()
+
+    async def carry_out(self) -> Report:
+        """
+        From the request to what became of it; every failure is in the report.
+
+        Cancelling it ends the Agent's command without an upload, unless that has begun.
+        """
+        if not await self._parts.approvals.claim(self.request, self._parts.holder, self.expires_at):
+            return await self._left_behind()
+        try:
+            self._agent = await self._find()
+        except TargetError as error:
+            await self._ended(Ending.NOT_BUILT)
+            return self._report(None, str(error))
+        expiring = asyncio.create_task(self._expire(), name=f"expiry of {self.request.id}")
+        try:
+            return self._report(await self._kept(self._agent))
+        finally:
+            expiring.cancel()
+            await asyncio.wait({expiring})
+
+    async def give_up(self) -> Report:
+        """What is known of it, when it cannot be carried out any further. Nothing is uploaded from here on."""
+        await self._parts.approvals.claim(self.request, self._parts.holder, self.expires_at)
+        return await self._left_behind()
+
+    # -- building and holding -----------------------------------------------------------------------------
+
+    async def _find(self) -> Agent:
+        agents = await self._executor.agents()
+        agent = chosen(agents, self.request.target, self.request.agent)
+        await self._parts.store.keep_inventory(self.request.id, [agent])
+        await self._parts.store.asked(self.request, agent.name, self._now())
+        return agent
+
+    async def _kept(self, agent: Agent) -> AgentResult:
+        """Build and hold in a task of its own, which is ended when it is over before there is an archive."""
+        keeping = asyncio.create_task(self._keep(agent), name=f"flare of {agent}")
+        over = asyncio.create_task(self._over.wait())
+        try:
+            await asyncio.wait({keeping, over}, return_when=asyncio.FIRST_COMPLETED)
+            if not keeping.done() and self._state is State.BUILDING:
+                keeping.cancel()
+            await asyncio.wait({keeping})
+        finally:
+            over.cancel()
+            keeping.cancel()
+            # The Agent's command is ended before this returns.
+            await asyncio.wait({keeping, over})
+        if not keeping.cancelled():
+            return keeping.result()
+        await self._ended(self._how)
+        return await self._keep_result(_result(agent, self._how, None))
+
+    async def _keep(self, agent: Agent) -> AgentResult:
+        asked = FlareRequest(case=self.request.case_id, email=self.request.email)
+        try:
+            async with self._parts.hold(agent, self._executor, asked, on_step=self._on_step) as held:
+                return await self._answered(agent, held)
+        except FlareFailed as error:
+            await self._ended(Ending.NOT_BUILT)
+            return await self._keep_result(error.result)
+
+    async def _answered(self, agent: Agent, held: Held) -> AgentResult:
+        """Show it, wait for whatever comes first, and answer the Agent accordingly."""
+        present = await self._parts.approvals.present(self.request, self._parts.holder, held.review)
+        self._to(State.WAITING, "Waiting for approval")
+        if not present:
+            return await self._declined(agent, held, Ending.LOST)
+        early = await self._awaited(held)
+        if isinstance(early, AgentResult):
+            await self._ended(_in_doubt(early) or Ending.ENDED_EARLY)
+            return await self._keep_result(early)
+        if early is Ending.UPLOADED:
+            return await self._approved(agent, held)
+        return await self._declined(agent, held, early)
+
+    async def _awaited(self, held: Held) -> AgentResult | Ending:
+        """
+        What comes first: the command's end (its result), or how this is to end, as the store has it by now.
+
+        `UPLOADED` stands for an approval; every other ending is without an upload.
+        """
+        ended = asyncio.create_task(held.ended(), name="end of the command")
+        showing = asyncio.ensure_future(self.on_review(held.review))
+        try:
+            while True:
+                decided = asyncio.create_task(self._decided.wait())
+                over = asyncio.create_task(self._over.wait())
+                waiting: set[asyncio.Future[object]] = {ended, decided, over}  # type: ignore[arg-type]
+                waiting |= set() if showing.done() and not showing.exception() else {showing}  # type: ignore[arg-type]
+                try:
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    decided.cancel()
+                    over.cancel()
+                if ended.done():
+                    return ended.result()
+                if how := await self._how_it_stands(showing):
+                    return how
+        finally:
+            # Only one may read from the command, and it is read from when it is answered.
+            for task in (ended, showing):
+                task.cancel()
+            await asyncio.wait({ended, showing})
+
+    async def _how_it_stands(self, showing: asyncio.Future[None]) -> Ending | None:
+        self._decided.clear()
+        if self._over.is_set() and await self._gave_up(self._how):
+            return self._how
+        if showing.done() and showing.exception() and await self._gave_up(Ending.NOT_SHOWN):
+            log.warning("flare.review_not_shown", run=self.request.id, error=str(showing.exception()))
+            return Ending.NOT_SHOWN
+        row = await self._row()
+        match row.state:
+            case State.APPROVED:
+                return Ending.UPLOADED
+            case State.DECLINED:
+                return Ending.DECLINED
+            case State.ENDED:
+                return Ending(row.ending)
+            case _:
+                return None
+
+    async def _gave_up(self, how: Ending) -> bool:
+        """End it in the store, if nobody has decided by now. A stop or a cancellation undoes an approval, too."""
+        states = _GIVEN_UP if how in {Ending.STOPPED, Ending.CANCELLED} else UNDECIDED
+        return await self._parts.approvals.end(self.request.id, how, self._now(), from_states=states)
+
+    # -- answering ------------------------------------------------------------------------------------------
+
+    async def _approved(self, agent: Agent, held: Held) -> AgentResult:
+        if not await self._parts.approvals.begin_upload(self.request.id, self._parts.holder, held.review.sha256):
+            return await self._declined(agent, held, Ending.LOST)
+        self._to(State.UPLOADING, "Uploading")
+        result = await self._keep_result(await held.approve())
+        await self._ended(_BY_OUTCOME[result.flare.outcome.kind] if result.flare else Ending.IN_DOUBT)
+        return result
+
+    async def _declined(self, agent: Agent, held: Held, how: Ending) -> AgentResult:
+        result = await held.decline(WORDS[how])
+        doubt = _in_doubt(result)
+        if not doubt and how is not Ending.DECLINED:
+            result = _result(agent, how, held.review, like=result)
+        await self._keep_result(result)
+        await self._ended(doubt or how)
+        return result
+
+    # -- after the process that held it ----------------------------------------------------------------------
+
+    async def _left_behind(self) -> Report:
+        """What is known of an archive that another process, or an earlier life of this one, was holding."""
+        row = await self._row()
+        if row.state is not State.ENDED:
+            how = Ending.IN_DOUBT if row.state is State.UPLOADING else Ending.LOST
+            await self._ended(how)
+            row = await self._row()
+        kept = await self._parts.store.results(self.request.id)
+        if kept:
+            return self._report(next(iter(kept.values())))
+        agents = await self._parts.store.inventory(self.request.id)
+        how = Ending(row.ending)
+        if not agents:
+            return self._report(None, WORDS[how])
+        self._agent = agents[0]
+        return self._report(await self._keep_result(_result(agents[0], how, row.review)))
+
+    # -- how --------------------------------------------------------------------------------------------------
+
+    async def _row(self) -> Approval:
+        row = await self._parts.approvals.get(self.request.id)
+        assert row is not None, f"{self.request.id} was claimed"
+        return row
+
+    async def _ended(self, how: Ending) -> None:
+        await self._parts.approvals.end(self.request.id, how, self._now(), from_states=OPEN)
+
+    async def _keep_result(self, result: AgentResult) -> AgentResult:
+        await self._parts.store.keep_result(self.request, result, self._now())
+        return result
+
+    async def _expire(self) -> None:
+        await self._parts.clock.sleep(max(0.0, self.expires_at - self._now()))
+        self.end(Ending.EXPIRED)
+
+    def _now(self) -> float:
+        return self._parts.clock.now().timestamp()
+
+    def _on_step(self, step: str) -> None:
+        self._step = step
+        self.on_change()
+
+    def _to(self, state: State, step: str) -> None:
+        self._state = state
+        self._on_step(step)
+
+    def _report(self, result: AgentResult | None, reason: str = "") -> Report:
+        results = (result,) if result else ()
+        return Report(
+            run=self.request.id,
+            command="flare",
+            target=f"{self.request.target}/{result.agent}" if result else self.request.where,
+            verdict=result.verdict if result else Verdict.UNKNOWN,
+            reason=result.reason if result else reason,
+            started=datetime.fromtimestamp(self.request.accepted_at, UTC),
+            duration_s=round(max(0.0, self._now() - self.request.accepted_at), 3),
+            counts=count(results),
+            agents=results,
+            requested_by=self.request.requested_by,
+        )
+
+
+def chosen(agents: Sequence[Agent], target: str, name: str) -> Agent:
+    """The Agent of that name, or the only one. Raises `NoAgents` with the nearest names."""
+    if not agents:
+        raise NoAgents(f"No Datadog Agent was found on {target}.")
+    if not name and len(agents) == 1:
+        return agents[0]
+    if found := next((agent for agent in agents if agent.name == name), None):
+        return found
+    names = [agent.name for agent in agents]
+    near = ", ".join(difflib.get_close_matches(name, names, n=3) or names[:3])
+    if not name:
+        raise NoAgents(f"{target} has {len(agents)} Agents; name one, such as {target}/{names[0]}.")
+    raise NoAgents(f"{target} has no Agent named {name}. The nearest of its {len(names)} are: {near}.")
+
+
+def _result(agent: Agent, how: Ending, review: FlareReview | None, *, like: AgentResult | None = None) -> AgentResult:
+    """The result of a flare that ended without the Agent's own word for it, or for another reason than it knows."""
+    kind = "in_doubt" if how is Ending.IN_DOUBT else "not_uploaded"
+    outcome = FlareOutcome.model_validate({"kind": kind, "message": WORDS[how]})
+    verdict = Verdict.SKIPPED if how in {Ending.EXPIRED, Ending.CANCELLED, Ending.STOPPED} else Verdict.UNKNOWN
+    record = FlareRecord(review=review, outcome=outcome) if review else None
+    if like is not None:
+        return like.model_copy(update={"verdict": verdict, "reason": WORDS[how], "flare": record})
+    left = () if review is None else (left_behind(agent, review),)
+    return AgentResult(
+        agent=agent.name,
+        platform=Platform(agent.platform),
+        installation=Installation(agent.installation),
+        node=agent.node,
+        agent_version=agent.version,
+        verdict=verdict,
+        reason=WORDS[how],
+        argv=review.argv if review else (),
+        container=review.container if review else None,
+        why=review.why if review else "",
+        findings=left,
+        flare=record,
+    )
+
+
+def left_behind(agent: Agent, review: FlareReview) -> Finding:
+    """How to remove an archive that nobody holds any more."""
+    kind, container = KINDS["flare.left_behind"], review.container or ""
+    return Finding(
+        code="flare.left_behind",
+        severity=kind.severity,
+        summary=kind.summary.format(agent=agent.name, detail=f"{container}: {review.path}".removeprefix(": ")),
+        remediation=remediate(
+            "flare.left_behind", agent, from_tag(agent.version or ""), container=container, archive=review.path
+        ),
+    )
+
+
+def _in_doubt(result: AgentResult) -> Ending | None:
+    """Whether the Agent did something that it was not asked for."""
+    return Ending.IN_DOUBT if result.flare and result.flare.outcome.kind == "in_doubt" else None
+
+
+async def _nobody(_review: FlareReview) -> None:
+    """Nobody looks."""

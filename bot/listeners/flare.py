@@ -1,0 +1,236 @@
+"""
+`/csm flare`, the modal that asks what the line did not say, and the buttons of the review card.
+
+Every click is authorised at the time of the click, and counts only if the store says so: what a card shows may be
+older than what was decided meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.context.ack.async_ack import AsyncAck
+
+from bot import grammar
+from bot.flare import WORDS, Ending
+from bot.listeners.desk import Desk, origin, run_id, tell
+from bot.render import ephemeral
+from bot.render import flare as cards
+from bot.render import flare_modal as modal
+from bot.render.ephemeral import Payload
+from bot.storage.approvals import Approval, State
+from bot.storage.audit import Entry
+from handlers.errors import CsmError, TargetError, UsageError
+from handlers.flare import FlareRequest
+from handlers.model import Platform
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asked for, as far as it is known; kept in the modal while they fill in the rest."""
+
+    target: str
+    agent: str
+    case: str
+    email: str
+    channel: str
+    response_url: str
+
+    def to_json(self) -> str:
+        """For `private_metadata`."""
+        return json.dumps(self.__dict__)
+
+    @classmethod
+    def from_json(cls, text: str) -> Asked:
+        """From `private_metadata`."""
+        return cls(**json.loads(text))
+
+
+def register(app: AsyncApp, desk: Desk) -> None:
+    """Take the modal and the card's buttons."""
+
+    @app.action("flare.approve")
+    async def approve(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+        tell(desk, body, await decide(desk, body, "approve", action["value"]))
+        await ack()
+
+    @app.action("flare.decline")
+    async def decline(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+        tell(desk, body, await decide(desk, body, "decline", action["value"]))
+        await ack()
+
+    @app.action("flare.again")
+    async def again(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
+        tell(desk, body, await prepare_again(desk, body, action["value"]))
+        await ack()
+
+    @app.options("flare.agent")
+    async def agents(ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack(**await _suggested(desk, body))
+
+    @app.view("flare.submit")
+    async def submit(ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
+        errors = await _submitted(desk, body, view)
+        await (ack(response_action="errors", errors=errors) if errors else ack())
+
+
+async def ask(desk: Desk, body: Mapping[str, Any], line: grammar.Flare) -> Payload | None:
+    """Do what the line says, or open a modal that asks for what it does not say."""
+    user, channel = str(body["user_id"]), str(body["channel_id"])
+    decision = await desk.decide(user, "flare", line.target, channel)
+    if not decision.allowed:
+        return await desk.refuse(user, channel, "flare", decision.reason, target=line.target)
+    email = line.email or _usable(await desk.directory.email(user))
+    asked = Asked(line.target, line.agent or "", line.case or "", email, channel, str(body.get("response_url") or ""))
+    one_agent = line.agent or desk.platforms[line.target] is Platform.HOST
+    if one_agent and email:
+        return await _accept(desk, user, asked, invocation=str(body["trigger_id"]))
+    # The trigger lasts three seconds, and finding the Agents may take longer: so a view that says so comes first.
+    view = await desk.messenger.open_view(str(body["trigger_id"]), modal.loading(asked.target, asked.to_json()))
+    if not view:
+        example = f"flare {line.target}/<agent> --email <address>"
+        return ephemeral.usage_error(UsageError("Slack did not open the form in time.", example=example))
+    desk.errands.run(_fill(desk, view, asked), name="fill the flare's modal")
+    return None
+
+
+async def _fill(desk: Desk, view: str, asked: Asked) -> None:
+    """Put the form in the place of the loading view."""
+    try:
+        agents = await desk.fleets.agents(asked.target)
+        form = modal.form(asked.target, agents, asked.to_json(), agent=asked.agent, case=asked.case, email=asked.email)
+    except TargetError as error:
+        form = modal.failed(asked.target, str(error))
+    await desk.messenger.update_view(view, form)
+
+
+async def _suggested(desk: Desk, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The Agents whose name holds what was typed; only those of a target that the person may use."""
+    asked = Asked.from_json(body["view"]["private_metadata"])
+    decision = await desk.decide(str(body["user"]["id"]), "flare", asked.target, asked.channel)
+    if not decision.allowed:
+        return {"options": []}
+    try:
+        return modal.suggestions(await desk.fleets.agents(asked.target), str(body.get("value") or ""))
+    except TargetError:
+        return {"options": []}
+
+
+async def _submitted(desk: Desk, body: Mapping[str, Any], view: Mapping[str, Any]) -> dict[str, str]:
+    """Start what the form says. Returns what is wrong with it, by block."""
+    asked = Asked.from_json(view["private_metadata"])
+    values = modal.values(view["state"]["values"])
+    user = str(body["user"]["id"])
+    agent = values.agent or asked.agent
+    errors = {block: fault for block, fault in _faults(agent, values.case, values.email).items() if fault}
+    if errors:
+        return errors
+    decision = await desk.decide(user, "flare", asked.target, asked.channel)
+    if not decision.allowed:
+        return {"email": decision.reason}
+    filled = Asked(asked.target, agent, values.case, values.email, asked.channel, asked.response_url)
+    await _accept(desk, user, filled, invocation=str(view["id"]))
+    return {}
+
+
+def _faults(agent: str, case: str, email: str) -> Mapping[str, str]:
+    faults = {"agent": "" if agent else "Choose an Agent."}
+    # Each for itself, so that a fault is shown where it is.
+    for block, given in (("case", {"case": case, "email": "a@b.example"}), ("email", {"email": email})):
+        try:
+            FlareRequest(**given)
+        except UsageError as error:
+            faults[block] = str(error)
+    return faults
+
+
+def _usable(email: str) -> str:
+    """An address of a profile, if it is one that an Agent takes."""
+    try:
+        return FlareRequest(email=email).email
+    except UsageError:
+        return ""
+
+
+async def _accept(desk: Desk, user: str, asked: Asked, *, invocation: str) -> Payload | None:
+    await desk.accept(
+        command="flare",
+        target=asked.target,
+        agent=asked.agent,
+        user=user,
+        channel=asked.channel,
+        trigger_id=invocation,
+        response_url=asked.response_url,
+        case_id=asked.case,
+        email=asked.email,
+    )
+    return None
+
+
+# -- the buttons ----------------------------------------------------------------------------------------------
+
+
+async def decide(desk: Desk, body: Mapping[str, Any], decision: str, value: str) -> Payload | None:
+    """Record the click, if it counts. Returns what its author alone is told."""
+    run, _, sha256 = value.partition(" ")
+    user, channel = origin(body)
+    try:
+        row = await desk.runs.approvals.get(run)
+        if row is None:
+            return ephemeral.notice(f"{run} is not known any more. Nothing is uploaded from here; ask again.")
+        person = await desk.directory.person(user)
+    except CsmError as error:
+        return ephemeral.notice(str(error))
+    may = desk.policy.may_approve if decision == "approve" else desk.policy.may_decline
+    allowed = may(person, row.requested_by)
+    if not allowed.allowed:
+        refused = Entry("approval.refused", user, channel, run=run, command="flare", outcome="refused")
+        await desk.store.note(replace(refused, detail=f"{decision}: {allowed.reason}"))
+        return ephemeral.refusal(allowed.reason)
+    if row.state in {State.BUILDING, State.WAITING} and not await desk.runs.holds(row.holder):
+        await desk.runs.give_up(run)
+        return ephemeral.notice(WORDS[Ending.LOST])
+    if await desk.runs.decide(run, decision, sha256=sha256, by=user, where=channel):
+        return None  # the card says it, in a moment and to everybody
+    desk.errands.run(desk.runs.show_record(run), name=f"show the record of {run}")
+    again = await desk.runs.approvals.get(run)
+    return ephemeral.said(_too_late(again or row, sha256))
+
+
+def _too_late(row: Approval, sha256: str) -> str:
+    """Why a click did not count."""
+    if row.review is not None and row.review.sha256 != sha256:
+        return "This button was for another archive than the one that is waiting. Nothing was decided."
+    if row.decided_by:
+        words = "approved" if row.decision == "approve" else "declined"
+        when = f" at {cards.clock(row.decided_at)}" if row.decided_at else ""
+        return f"<@{row.decided_by}> {words} it{when} already; your click changed nothing."
+    if row.state is State.ENDED:
+        return f"{WORDS[Ending(row.ending)]} Your click changed nothing."
+    return f"{WORDS[Ending.EXPIRED]} Your click changed nothing."
+
+
+async def prepare_again(desk: Desk, body: Mapping[str, Any], run: str) -> Payload | None:
+    """Another run for the same Agent and case; one for each card, however often it is clicked."""
+    user, channel = origin(body)
+    record = await desk.store.run(run)
+    if record is None:
+        return ephemeral.notice(f"{run} is not known any more; type the command again.")
+    request = record.request
+    decision = await desk.decide(user, "flare", request.target, channel)
+    if not decision.allowed:
+        return await desk.refuse(user, channel, "again flare", decision.reason, target=request.target, run=run)
+    new = run_id(f"again {run}")
+    if await desk.store.run(new):
+        return ephemeral.notice(f"It was prepared again already, as {new}.")
+    asked = Asked(
+        request.target, request.agent, request.case_id, request.email, channel, str(body.get("response_url") or "")
+    )
+    return await _accept(desk, user, asked, invocation=f"again {run}")

@@ -1,0 +1,155 @@
+"""The modal of a flare: which Agent, which case, whose e-mail address. Submitted as `flare.submit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.render.post import section
+from bot.render.words import GLYPHS, mrkdwn, one_line
+from handlers.model import Verdict
+
+MOST_OPTIONS = 100
+"""Of a select (docs.slack.dev: reference/block-kit/block-elements/select-menu-element); larger fleets are typed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An Agent to choose, and what its last self-test said, if there was one."""
+
+    name: str
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What was filled in."""
+
+    agent: str
+    case: str
+    email: str
+
+
+def loading(target: str, private_metadata: str) -> dict[str, Any]:
+    """The view while the Agents are being found."""
+    return _view(target, private_metadata, [section(f"⏳ Finding the Agents of {mrkdwn(target, 200)}")])
+
+
+def failed(target: str, why: str) -> dict[str, Any]:
+    """The view when there is nothing to choose from."""
+    return _view(target, "", [section(f"❔ {mrkdwn(why, 2000)}")])
+
+
+def form(
+    target: str, agents: Sequence[Choice], private_metadata: str, *, agent: str = "", case: str = "", email: str = ""
+) -> dict[str, Any]:
+    """The form. `agents` as they are to be offered, those that fail first."""
+    blocks: list[dict[str, Any]] = []
+    if agent:
+        blocks.append(section(f"Agent: *{mrkdwn(agent, 200)}*"))
+    else:
+        blocks.append(_input("agent", "Agent", _select(agents)))
+    blocks.append(
+        _input(
+            "case", "Support case", _text("flare.case", case, "Empty: a new case"), optional=True, hint="Digits only."
+        )
+    )
+    hint = "The case's own address; for a new case, where Datadog answers."
+    blocks.append(_input("email", "E-mail address", _text("flare.email", email, "name@example.com"), hint=hint))
+    blocks.append(
+        section("The archive is built and shown in the channel's thread. It leaves only when it was approved.")
+    )
+    return {**_view(target, private_metadata, blocks), "submit": _words("Prepare", 24)}
+
+
+def suggestions(agents: Sequence[Choice], typed: str) -> dict[str, Any]:
+    """What an external select shows for what was typed: options, those that fail first."""
+    found = [choice for choice in agents if typed.lower() in choice.name.lower()]
+    return {"options": [_option(choice) for choice in found[:MOST_OPTIONS]]}
+
+
+def values(state: Mapping[str, Any]) -> Values:
+    """What was submitted (`view.state.values`)."""
+
+    def typed(block: str) -> str:
+        return str((state.get(block, {}).get(f"flare.{block}") or {}).get("value") or "").strip()
+
+    chosen = (state.get("agent", {}).get("flare.agent") or {}).get("selected_option") or {}
+    return Values(str(chosen.get("value") or ""), typed("case"), typed("email"))
+
+
+def _select(agents: Sequence[Choice]) -> dict[str, Any]:
+    if len(agents) > MOST_OPTIONS:
+        placeholder = _words(f"Type a part of one of {len(agents)} names", 150)
+        return {
+            "type": "external_select",
+            "action_id": "flare.agent",
+            "placeholder": placeholder,
+            "min_query_length": 0,
+        }
+    select: dict[str, Any] = {"type": "static_select", "action_id": "flare.agent"}
+    select["placeholder"] = _words("Choose an Agent", 150)
+    bad = [choice for choice in agents if _is_bad(choice)]
+    rest = [choice for choice in agents if not _is_bad(choice)]
+    if len(agents) == 1:
+        select["initial_option"] = _option(agents[0])
+    if not bad or not rest:
+        return {**select, "options": [_option(choice) for choice in agents]}
+    groups = (("Failed their last self-test", bad), ("The others", rest))
+    groups_shown = [
+        {"label": _words(label, 75), "options": [_option(choice) for choice in some]} for label, some in groups
+    ]
+    return {**select, "option_groups": groups_shown}
+
+
+def _is_bad(choice: Choice) -> bool:
+    return choice.verdict in {Verdict.FAIL, Verdict.UNKNOWN}
+
+
+def _option(choice: Choice) -> dict[str, Any]:
+    text = f"{GLYPHS[choice.verdict]} {choice.name}" if choice.verdict else choice.name
+    # A value has at most 150 characters; a longer name is refused when it is submitted, not cut into another one.
+    return {"text": _words(text, 75), "value": choice.name[:150]}
+
+
+def _input(
+    block: str, label: str, element: dict[str, Any], *, optional: bool = False, hint: str = ""
+) -> dict[str, Any]:
+    more = {"hint": _words(hint, 2000)} if hint else {}
+    return {
+        "type": "input",
+        "block_id": block,
+        "label": _words(label, 2000),
+        "element": element,
+        "optional": optional,
+        **more,
+    }
+
+
+def _text(action_id: str, value: str, placeholder: str) -> dict[str, Any]:
+    given = {"initial_value": value} if value else {}
+    return {
+        "type": "plain_text_input",
+        "action_id": action_id,
+        "placeholder": _words(placeholder, 150),
+        "max_length": 320,
+        **given,
+    }
+
+
+def _view(target: str, private_metadata: str, blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    if len(private_metadata) > 3000:
+        raise ValueError("Slack accepts at most 3,000 characters of private_metadata")
+    return {
+        "type": "modal",
+        "callback_id": "flare.submit",
+        "private_metadata": private_metadata,
+        "title": _words(f"Flare of {target}", 24),
+        "close": _words("Cancel", 24),
+        "blocks": list(blocks),
+    }
+
+
+def _words(text: str, limit: int) -> dict[str, Any]:
+    return {"type": "plain_text", "text": one_line(text, limit)}

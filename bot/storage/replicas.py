@@ -1,0 +1,65 @@
+"""
+Which processes are alive, where several share a database.
+
+By the database's clock, so that machines whose clocks differ do not take each other for dead.
+"""
+
+from __future__ import annotations
+
+import time
+
+import sqlalchemy as sa
+
+from bot.storage.schema import replicas
+from bot.storage.store import Store
+
+
+class Replicas:
+    """The processes of a store."""
+
+    def __init__(self, store: Store, *, dead_after_s: float) -> None:
+        self._store = store
+        self._dead_after_s = dead_after_s
+
+    async def alive(self, replica: str) -> None:
+        """Note that a process is alive."""
+
+        def transaction(connection: sa.Connection) -> None:
+            insert = self._store.insert(replicas).values(id=replica, seen_at=_now(connection))
+            seen = insert.excluded.seen_at
+            connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_={"seen_at": seen}))
+
+        await self._store.gather(transaction)
+
+    async def is_alive(self, replica: str) -> bool:
+        """Whether a process was alive a moment ago."""
+
+        def query(connection: sa.Connection) -> bool:
+            seen = connection.scalar(sa.select(replicas.c.seen_at).where(replicas.c.id == replica))
+            return seen is not None and seen > _now(connection) - self._dead_after_s
+
+        return await self._store.read(query)
+
+    async def dead(self) -> list[str]:
+        """Those who were not heard of for too long, and have not said that they leave."""
+
+        def query(connection: sa.Connection) -> list[str]:
+            seen = replicas.c.seen_at <= _now(connection) - self._dead_after_s
+            return list(connection.scalars(sa.select(replicas.c.id).where(seen)))
+
+        return await self._store.read(query)
+
+    async def left(self, replica: str) -> None:
+        """Note that a process leaves: whatever it had is up for the others at once."""
+        gone = sa.update(replicas).where(replicas.c.id == replica).values(seen_at=0.0)
+        await self._store.gather(lambda connection: connection.execute(gone))
+
+    async def forget(self, replica: str) -> None:
+        """Somebody has taken over what a dead process had."""
+        await self._store.gather(lambda c: c.execute(sa.delete(replicas).where(replicas.c.id == replica)))
+
+
+def _now(connection: sa.Connection) -> float:
+    if connection.dialect.name == "sqlite":  # one machine, one clock
+        return time.time()
+    return float(connection.scalar(sa.select(sa.func.extract("epoch", sa.func.clock_timestamp()))) or 0.0)
