@@ -1,0 +1,104 @@
+"""The sudoers example allows what csm runs on a host, and nothing that only looks like it: asked of the real sudo."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from handlers.agent.commands import selftest_commands, status_commands, version_command
+from handlers.agent.flare_commands import flare_commands, locally
+from handlers.model import Agent, Installation, Platform
+from handlers.version import AgentVersion
+from tests.deploy.conftest import ROOT
+
+SUDOERS = ROOT / "deploy" / "sudoers" / "csm"
+ARCHIVE = "/tmp/datadog-agent-2026-11-24T10-11-12Z-info.zip"
+VERSIONS = [None, *(AgentVersion(7, minor, 0) for minor in (34, 50, 60, 66, 70, 78))]
+
+ASK = """
+import json, os, subprocess, sys
+sudoers, lines = sys.argv[1], json.load(sys.stdin)
+subprocess.run(["mount", "-t", "tmpfs", "none", "/opt"], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", "/etc/sudoers.d"], check=True)
+for program in {line[0] for line in lines if line[0].startswith("/opt/")}:
+    os.makedirs(os.path.dirname(program), exist_ok=True)
+    open(program, "w").close()
+    os.chmod(program, 0o755)
+with open("/etc/sudoers.d/csm", "w") as file:
+    file.write(sudoers)
+os.chmod("/etc/sudoers.d/csm", 0o440)
+allowed = [subprocess.run(["sudo", "-n", "-l", "-U", "nobody", *line], capture_output=True).returncode == 0 for line in lines]
+json.dump(allowed, sys.stdout)
+"""
+"""Runs in a mount namespace of its own, so that this machine's sudoers are not touched."""
+
+
+def commands() -> Iterator[Sequence[str]]:
+    """Every argument vector that csm runs on a host for a self-test or a flare."""
+    agent = Agent(target="this-host", name="this-host", platform=Platform.HOST, installation=Installation.HOST)
+    yield version_command(agent).argv
+    for version in VERSIONS:
+        flares = [
+            c for case in ("", "1234567") for c in flare_commands(agent, version, case, "ana.b+c@mail.example.com")
+        ]
+        for choice in (*selftest_commands(agent, version), *status_commands(agent, version), *flares):
+            yield choice.argv
+        yield from (local.argv for choice in flares if (local := locally(choice)))
+    yield ("/usr/bin/cat", ARCHIVE)
+    yield ("/usr/bin/sha256sum", ARCHIVE)
+
+
+REFUSED = [
+    ("/opt/datadog-agent/bin/agent/agent", "config"),
+    ("/opt/datadog-agent/bin/agent/agent", "status", "--cfgpath", "/tmp/mine.yaml"),
+    ("/opt/datadog-agent/bin/agent/agent", "flare", "1", "--email", "a@b.c", "--send", "--no-color"),
+    ("/opt/datadog-agent/bin/agent/agent", "flare", "1 --send", "--email", "a@b.c", "--no-color"),
+    ("/opt/datadog-agent/bin/agent/agent", "flare", "--email", "a@b.c --send", "--no-color"),
+    ("/opt/datadog-agent/bin/agent/agent", "flare", "../1", "--email", "a@b.c", "--no-color"),
+    ("/opt/datadog-agent/embedded/bin/security-agent", "runtime", "policy", "reload"),
+    ("/opt/datadog-agent/embedded/bin/system-probe",),
+    ("/opt/datadog-agent/embedded/bin/python3", "-c", "1"),
+    ("/usr/bin/cat", "/etc/shadow"),
+    ("/usr/bin/cat", ARCHIVE, "/etc/shadow"),
+    ("/usr/bin/cat", "/tmp/datadog-agent-../../etc/shadow.zip"),
+    ("/usr/bin/sha256sum", "/etc/shadow"),
+    ("/bin/sh", "-c", "id"),
+]
+
+
+def allowed(lines: Sequence[Sequence[str]]) -> list[bool]:
+    """What the real sudo says of each, for a user that only this file speaks of."""
+    if os.geteuid() != 0 or not shutil.which("sudo") or not shutil.which("unshare"):
+        pytest.skip("asking sudo about another user's rights needs root, sudo and unshare")
+    text = SUDOERS.read_text().replace("csm ALL=", "nobody ALL=")
+    line = ["unshare", "--mount", sys.executable, "-c", ASK, text]
+    done = subprocess.run(
+        line, input=json.dumps([list(each) for each in lines]), check=True, capture_output=True, text=True
+    )
+    found = json.loads(done.stdout)
+    assert isinstance(found, list)
+    return found
+
+
+def test_visudo_takes_it() -> None:
+    if not shutil.which("visudo"):
+        pytest.skip("there is no visudo (Debian: sudo)")
+    done = subprocess.run(["visudo", "-cf", SUDOERS], check=False, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_everything_that_csm_runs_for_a_selftest_or_a_flare_is_allowed() -> None:
+    lines = list(dict.fromkeys(map(tuple, commands())))
+
+    assert [line for line, may in zip(lines, allowed(lines), strict=True) if not may] == []
+
+
+def test_nothing_else_is_allowed() -> None:
+    assert [line for line, may in zip(REFUSED, allowed(REFUSED), strict=True) if may] == []
