@@ -294,11 +294,14 @@ def attributes(data: bytes, place: int) -> Dict[int, bytes]:
     return found
 
 
+ALL_LINKS = struct.pack("=BxHiII", 0, 0, 0, 0, 0) + struct.pack("=HHI", 8, 29, 8)
+"""With RTEXT_FILTER_SKIP_STATS, so that an answer is half as long."""
+
+
 def links(netlink: Netlink) -> Dict[int, Facts]:
     """Devices: index -> {name, index, kind, up, link}."""
     found = {}
-    # 8: RTEXT_FILTER_SKIP_STATS, so that an answer is half as long.
-    for message in netlink.dump(GETLINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0) + struct.pack("=HHI", 8, 29, 8)):
+    for message in netlink.dump(GETLINK, ALL_LINKS):
         _, _, index, flags, _ = struct.unpack_from("=BxHiII", message)
         attrs = attributes(message, 16)
         device: Facts = {"name": text(attrs.get(3, b"")), "index": index, "up": bool(flags & 1)}
@@ -309,6 +312,11 @@ def links(netlink: Netlink) -> Dict[int, Facts]:
             device["link"] = u32(attrs[5])
         found[index] = device
     return found
+
+
+def indexes(netlink: Netlink) -> Set[int]:
+    """The devices that are there."""
+    return {struct.unpack_from("=i", message, 4)[0] for message in netlink.dump(GETLINK, ALL_LINKS)}
 
 
 def qdiscs(netlink: Netlink) -> Dict[int, str]:
@@ -640,7 +648,7 @@ def read_devices(shown: Facts, bpf: Bpf) -> None:
         devices, kinds = links(netlink), qdiscs(netlink)
         read = [device for device in devices.values() if read_device(device, kinds, netlink, bpf)]
         # A filter dump of a device that is gone is empty, not an error (linux:net/sched/cls_api.c tc_dump_tfilter).
-        there = links(netlink)
+        there = indexes(netlink)
         shown["devices"] = [device for device in read if device["index"] in there]
         kept = {device["index"] for device in shown["devices"]}
         gone = [device["name"] for index, device in devices.items() if index not in kept]

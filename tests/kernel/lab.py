@@ -221,10 +221,11 @@ class Netns:
         ip("-n", self.name, "link", "set", name, "up")
         ip("-n", other.name, "link", "set", peer, "up")
 
-    def dummies(self, count: int, prefix: str = "dummy") -> Sequence[str]:
-        """Many devices at once."""
+    def veths(self, count: int, prefix: str = "lxc", *, into: Netns | None = None) -> Sequence[str]:
+        """Many pairs at once, `lxc0` with `lxc0-peer` and so on; the peers may be in another namespace."""
         names = [f"{prefix}{number}" for number in range(count)]
-        lines = "".join(f"link add {name} type dummy\n" for name in names)
+        where = f"netns {into.name} " if into else ""
+        lines = "".join(f"link add {name} up type veth peer {where}name {name}-peer\n" for name in names)
         ip("-n", self.name, "-batch", "-", stdin=lines)
         return names
 
