@@ -118,7 +118,7 @@ def _root_file_system() -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         tar.add(BUSYBOX, "bin/busybox")
-        for name in ("sh", "env", "sleep", "test", "cat", "true"):
+        for name in ("sh", "env", "sleep", "test", "cat", "true", "sha256sum", "rm"):
             _link(tar, f"bin/{name}", "busybox")
         interpreter = Path(os.path.realpath(sys.executable))
         _with_libraries(tar, interpreter)
@@ -128,6 +128,14 @@ def _root_file_system() -> bytes:
         for extension in (standard / "lib-dynload").glob("*.so"):
             if extension.name.split(".")[0] in {
                 "_struct",
+                "_blake2",
+                "_md5",
+                "_sha1",
+                "_sha256",
+                "_sha3",
+                "_sha512",
+                "binascii",
+                "zlib",
                 "_posixsubprocess",
                 "select",
                 "math",
@@ -139,6 +147,7 @@ def _root_file_system() -> bytes:
                 _with_libraries(tar, extension)
         _link(tar, EMBEDDED, str(interpreter))
         tar.add(AGENT, "usr/bin/agent")
+        tar.add(AGENT.with_name("flare_agent.py"), "usr/bin/flare_agent.py")
         for name in ("security-agent", "system-probe"):
             _link(tar, f"usr/bin/{name}", "agent")
         _link(tar, "usr/bin/python3", str(interpreter))

@@ -38,14 +38,19 @@ class Sshd:
         await self.process.wait()
 
 
+def _seeing(opt: Path) -> tuple[str, ...]:
+    """What starts a program in a mount namespace of its own."""
+    return ("unshare", "--mount", "sh", "-c", 'mount --bind "$1" /opt && shift && exec "$@"', "sh", str(opt))
+
+
 def _children(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in found]
 
 
 @contextlib.asynccontextmanager
-async def sshd(folder: Path, *options: str) -> AsyncIterator[Sshd]:
-    """A running server, with more lines of its configuration."""
+async def sshd(folder: Path, *options: str, opt: Path | None = None) -> AsyncIterator[Sshd]:
+    """A running server, with more lines of its configuration; `opt` is what its sessions see as `/opt`."""
     assert PROGRAM, "needs openssh-server"
     host, person = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
     host.write_private_key(folder / "host")
@@ -63,7 +68,13 @@ async def sshd(folder: Path, *options: str) -> AsyncIterator[Sshd]:
     )
     await asyncio.to_thread(Path("/run/sshd").mkdir, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
-        PROGRAM, "-D", "-e", "-f", str(folder / "sshd_config"), stderr=asyncio.subprocess.PIPE
+        *(_seeing(opt) if opt else ()),
+        PROGRAM,
+        "-D",
+        "-e",
+        "-f",
+        str(folder / "sshd_config"),
+        stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None
     while b"listening" not in (line := await asyncio.wait_for(process.stderr.readline(), 10)):

@@ -46,7 +46,7 @@ class HostExecutor:
     ) -> AsyncIterator[Session]:
         """See `Executor.open`. `container` has no meaning here."""
         del container
-        line = ("sudo", "-n", *argv) if self._settings.sudo else tuple(argv)
+        line = (*(("sudo", "-n") if self._settings.sudo else ()), self._placed(argv[0]), *argv[1:])
         try:
             process = await asyncio.create_subprocess_exec(
                 *line,
@@ -69,6 +69,12 @@ class HostExecutor:
 
     async def aclose(self) -> None:
         """Nothing is held."""
+
+    def _placed(self, program: str) -> str:
+        """Where the Agent's program is: under the root that the Agent is installed in."""
+        if program.startswith(f"/{INSTALLED}/"):
+            return str(self._settings.root / program.lstrip("/"))
+        return program
 
 
 async def close_pipes(process: asyncio.subprocess.Process) -> None:
