@@ -76,11 +76,6 @@ class Events:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def settled(self) -> None:
-        """Wait until every event was taken or given up."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
-
     async def aclose(self) -> None:
         """Send nothing more."""
         tasks = set(self._tasks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from bot.sandbox.slack.limits import TIER_3
@@ -47,7 +46,6 @@ async def _send(call: Call, channel: Channel, key: str, message: dict[str, Any],
     await call.workspace.clock.sleep(wait)
     if call.workspace.scheduled.pop(key, None):
         call.api.events.message(channel, call.workspace.post(channel, message))
-    await asyncio.sleep(0)
 
 
 @method("chat.scheduledMessages.list", per_minute=TIER_3)
