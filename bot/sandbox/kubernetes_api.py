@@ -30,6 +30,7 @@ from aiohttp import WSMsgType, web
 from bot.sandbox import flare_agent
 from bot.sandbox.agent import NAMES, Behaviour, reply
 from bot.sandbox.certificate import server_context
+from bot.sandbox.kubernetes_objects import NAMESPACED, Conflict, Missing, Objects, made_metadata
 from handlers.executors.ending import PYTHONS, VARIABLE
 from handlers.executors.host import close_pipes
 
@@ -37,6 +38,8 @@ STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
 CHUNK = 32 * 1024
 TOOLS = ("cat", "sha256sum")
 """What the Agent's image has besides the Agent, as far as csm uses it."""
+START_S = 0.2
+"""How long a pod that is created takes to run."""
 
 
 @dataclass
@@ -55,9 +58,34 @@ class Pod:
     """What a program's name runs as a real process. Others are answered by the stand-in Agent, in this process."""
     fault: str = ""
     """What the API does wrong for this pod: a name of `FAULTS`."""
+    manifest: Mapping[str, Any] | None = None
+    """As it was created through the API."""
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any], namespace: str) -> Pod:
+        """
+        A pod that was created through the API, not yet running.
+
+        A cluster would start the image; here its containers play the stand-in Agent that STAND_IN_AGENT describes, as
+        that program does where it is run.
+        """
+        containers = manifest["spec"]["containers"]
+        variables = {each["name"]: each.get("value", "") for each in containers[0].get("env") or ()}
+        name = str(manifest["metadata"]["name"])
+        return cls(
+            name,
+            "stand-in-node",
+            Behaviour.from_json(variables.get("STAND_IN_AGENT", "{}")),
+            namespace,
+            tuple(each["name"] for each in containers),
+            phase="Pending",
+            manifest={**manifest, "metadata": made_metadata(manifest["metadata"], namespace)},
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The pod as the API lists it."""
+        if self.manifest is not None:
+            return self._created()
         labels = {"agent.datadoghq.com/component": "agent", "app.kubernetes.io/component": "agent"}
         if self.behaviour.installation == "operator":
             labels["agent.datadoghq.com/name"] = "datadog"
@@ -73,10 +101,31 @@ class Pod:
             },
         }
 
+    def _created(self) -> dict[str, Any]:
+        assert self.manifest is not None
+        spec: Mapping[str, Any] = self.manifest["spec"]
+        running = self.phase == "Running"
+        statuses = [self._container(each["name"], each["image"]) for each in spec["containers"]] if running else []
+        conditions = [{"type": "Ready", "status": "True" if running and not self.not_ready else "False"}]
+        return {
+            "kind": "Pod",
+            "apiVersion": "v1",
+            "metadata": self.manifest["metadata"],
+            "spec": {**spec, **({"nodeName": self.node} if running else {})},
+            "status": {"phase": self.phase, "containerStatuses": statuses, "conditions": conditions},
+        }
+
     def _container(self, name: str, image: str) -> dict[str, Any]:
         waiting = self.not_ready.get(name)
         state = {"waiting": {"reason": waiting}} if waiting else {"running": {"startedAt": "2026-11-24T00:00:00Z"}}
-        return {"name": name, "image": image, "ready": not waiting, "state": state}
+        return {
+            "name": name,
+            "image": image,
+            "imageID": "",
+            "ready": not waiting,
+            "restartCount": 0,
+            "state": state,
+        }
 
 
 FAULTS = {
@@ -105,6 +154,10 @@ class KubernetesApi:
         """An HTTP status with which listing is answered; 0 for none."""
         self.exec_fault = 0
         """The same for commands, in every pod."""
+        self.objects = Objects()
+        """What was created beside pods."""
+        self.admin_token = secrets.token_urlsafe(24)
+        """Of an account that may do everything."""
         self.token = secrets.token_urlsafe(24)
         self.rights = {"list pods", "create pods/exec"}
         """What the account may do in every namespace, as a role's rules would say it."""
@@ -129,6 +182,7 @@ class KubernetesApi:
     async def __aenter__(self) -> KubernetesApi:  # noqa: PYI034 - not meant to be subclassed
         self._folder = Path(tempfile.mkdtemp(prefix="csm-pods-", dir="/tmp"))
         app = web.Application()
+        self._add_objects(app.router)
         app.router.add_get("/api/v1/namespaces/{namespace}/pods", self._list)
         app.router.add_get("/api/v1/namespaces/{namespace}/pods/{pod}/exec", self._exec)
         app.router.add_route("*", "/{path:.*}", self._unknown)
@@ -175,14 +229,14 @@ class KubernetesApi:
         """How many commands have neither ended nor been ended."""
         return len(self._inline) + len(self._processes)
 
-    def write_kubeconfig(self, path: Path) -> Path:
-        """Write a kubeconfig with one context, `stand-in`."""
+    def write_kubeconfig(self, path: Path, *, admin: bool = False) -> Path:
+        """Write a kubeconfig with one context, `stand-in`, for csm's account or for one that may do everything."""
         authority = {"certificate-authority-data": base64.b64encode(self._authority).decode()} if self._tls else {}
         document = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "stand-in", "cluster": {"server": self.url, **authority}}],
-            "users": [{"name": "csm", "user": {"token": self.token}}],
+            "users": [{"name": "csm", "user": {"token": self.admin_token if admin else self.token}}],
             "contexts": [{"name": "stand-in", "context": {"cluster": "stand-in", "user": "csm"}}],
             "current-context": "stand-in",
         }
@@ -197,17 +251,95 @@ class KubernetesApi:
 
     def _refusal(self, request: web.Request, verb: str, resource: str) -> web.Response | None:
         """What authentication and RBAC answer (kubernetes: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters)."""
-        if request.headers.get("Authorization") != f"Bearer {self.token}":
-            return _status(401, "Unauthorized", "Unauthorized")
-        if f"{verb} {resource}" in self.rights:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        namespace = request.match_info.get("namespace", "")
+        account = self.objects.account(token)
+        if token == self.admin_token:
             return None
-        namespace = request.match_info["namespace"]
+        if token == self.token:
+            allowed = f"{verb} {resource}" in self.rights
+        elif account is not None:
+            allowed = self.objects.allows(account, verb, resource, namespace)
+        else:
+            return _status(401, "Unauthorized", "Unauthorized")
+        if allowed:
+            return None
         name = f' "{request.match_info["pod"]}"' if "pod" in request.match_info else ""
         return _status(
             403,
             "Forbidden",
-            f'pods{name} is forbidden: User "csm" cannot {verb} resource "{resource}" in API group "" in the namespace "{namespace}"',
+            f'{resource.split("/", maxsplit=1)[0]}{name} is forbidden: User "{account or "csm"}" cannot {verb} resource "{resource}" in API group "" in the namespace "{namespace}"',
         )
+
+    # -- objects --------------------------------------------------------------------------------------------
+
+    def _add_objects(self, router: web.UrlDispatcher) -> None:
+        within = "/{group:api/v1|apis/rbac.authorization.k8s.io/v1}/namespaces/{namespace}"
+        kind = "{kind:" + "|".join((*NAMESPACED, "pods")) + "}"
+        answered = self._answered
+        router.add_post("/api/v1/{kind:namespaces}", answered("create", self._create))
+        router.add_get("/api/v1/{kind:namespaces}/{name}", answered("get", self._get))
+        router.add_delete("/api/v1/{kind:namespaces}/{name}", answered("delete", self._delete))
+        router.add_post(f"{within}/serviceaccounts/{{name}}/token", answered("create", self._token))
+        router.add_post(f"{within}/{kind}", answered("create", self._create))
+        router.add_get(f"{within}/{kind}/{{name}}", answered("get", self._get))
+        router.add_delete(f"{within}/{kind}/{{name}}", answered("delete", self._delete))
+
+    def _answered(
+        self, verb: str, work: Callable[[web.Request, str, str], Awaitable[dict[str, Any]]]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(request: web.Request) -> web.Response:
+            kind = request.match_info.get("kind", "serviceaccounts/token")
+            if refusal := self._refusal(request, verb, kind):
+                return refusal
+            try:
+                made = await work(request, kind, request.match_info.get("namespace", ""))
+            except Conflict as error:
+                return _status(409, "AlreadyExists", str(error))
+            except Missing as error:
+                return _status(404, "NotFound", str(error))
+            return web.json_response(made, status=201 if verb == "create" else 200)
+
+        return answer
+
+    async def _create(self, request: web.Request, kind: str, namespace: str) -> dict[str, Any]:
+        manifest = await request.json()
+        if kind != "pods":
+            return self.objects.create(kind, namespace, manifest)
+        self.objects.check_namespace(namespace)
+        pod = Pod.of(manifest, namespace)
+        if pod.name in self.pods:
+            raise Conflict(f'pods "{pod.name}" already exists')
+        self.pods[pod.name] = pod
+        asyncio.get_running_loop().call_later(START_S, setattr, pod, "phase", "Running")
+        return pod.as_json()
+
+    async def _get(self, request: web.Request, kind: str, namespace: str) -> dict[str, Any]:
+        name = request.match_info["name"]
+        return self._pod(namespace, name).as_json() if kind == "pods" else self.objects.get(kind, namespace, name)
+
+    async def _delete(self, request: web.Request, kind: str, namespace: str) -> dict[str, Any]:
+        name = request.match_info["name"]
+        if kind == "pods":
+            gone = self._pod(namespace, name).as_json()
+            del self.pods[name]
+            return gone
+        gone = self.objects.delete(kind, namespace, name)
+        if kind == "namespaces":
+            for pod in [pod for pod in self.pods.values() if pod.namespace == name]:
+                del self.pods[pod.name]
+        return gone
+
+    async def _token(self, request: web.Request, _kind: str, namespace: str) -> dict[str, Any]:
+        return self.objects.token(namespace, request.match_info["name"], await request.json())
+
+    def _pod(self, namespace: str, name: str) -> Pod:
+        pod = self.pods.get(name)
+        if pod is None or pod.namespace != namespace:
+            raise Missing(f'pods "{name}" not found')
+        return pod
+
+    # -- pods -------------------------------------------------------------------------------------------------
 
     async def _list(self, request: web.Request) -> web.Response:
         if refusal := self._refusal(request, "list", "pods"):
@@ -237,7 +369,7 @@ class KubernetesApi:
         if refusal := self._refusal(request, "create", "pods/exec"):
             return refusal
         pod = self.pods.get(request.match_info["pod"])
-        if pod is None or pod.fault == "vanish":
+        if pod is None or pod.namespace != request.match_info["namespace"] or pod.fault == "vanish":
             return _status(404, "NotFound", f'pods "{request.match_info["pod"]}" not found')
         if pod.fault.startswith("http_"):
             return _http_fault(

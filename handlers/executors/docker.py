@@ -42,6 +42,9 @@ from handlers.version import from_image
 T = TypeVar("T")
 
 CHUNK = 64 * 1024
+ENDING = "unable to create new parent process"
+"""What the runtime says when a container ends between the engine's look at it and the start of the exec."""
+NOT_STARTED = ("executable file not found", "no such file or directory", "permission denied")
 KILLED = 137
 """The exit status of what an engine kills along with its container."""
 SETTLE_S = 1.0
@@ -237,6 +240,8 @@ class DockerSession:
     def _exited(self, code: int) -> int:
         head = self._head.decode("utf-8", "replace")
         if code in (126, 127) and ("OCI runtime exec failed" in head or "exec failed:" in head):
+            if ENDING in head:
+                raise Vanished(f"{self._agent} ended as {self._argv[0]} was started.")
             raise BinaryMissing(f"{self._argv[0]} cannot be run on {self._agent}: {head.strip()[:300]}")
         return code
 
@@ -287,13 +292,13 @@ class DockerSession:
 def _refused(agent: Agent, binary: str, error: APIError) -> ExecError:
     status = error.response.status_code if error.response is not None else 0
     said = _said(error)
-    if "executable file not found" in said or "no such file or directory" in said or "permission denied" in said:
+    if ENDING not in said and any(words in said for words in NOT_STARTED):
         return BinaryMissing(f"{binary} cannot be run on {agent}: {said}")
     if status in (401, 403):
         return Denied(f"The engine of {agent} answered {status}: {said}")
     if status == 409:
         return NotReady(f"{agent} cannot run commands: {said}")
-    if status in (404, 410):
+    if status in (404, 410) or ENDING in said:
         return Vanished(f"{agent} is no longer there: {said}")
     if status == 429:
         return Throttled(f"The engine of {agent} had too many requests.")

@@ -1,0 +1,130 @@
+"""
+What can be created in the stand-in cluster beside pods: namespaces, accounts and their tokens, roles, maps.
+
+As far as csm's own deployment and tests need it, and as an API server answers: names are unique, an object's
+namespace must exist, deleting a namespace takes all in it along, and an account may do what the roles that are
+bound to it say (kubernetes: staging/src/k8s.io/api/rbac/v1/types.go).
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+NAMESPACED = ("configmaps", "serviceaccounts", "roles", "rolebindings")
+_WORDS = {
+    "namespaces": "Namespace",
+    "configmaps": "ConfigMap",
+    "serviceaccounts": "ServiceAccount",
+    "roles": "Role",
+    "rolebindings": "RoleBinding",
+}
+
+
+class Conflict(Exception):
+    """409: there is one of that name."""
+
+
+class Missing(Exception):
+    """404: there is none of that name, or no such namespace. The message is the API's."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A service account."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """As RBAC's refusals name it."""
+        return f"system:serviceaccount:{self.namespace}:{self.name}"
+
+
+class Objects:
+    """All objects but pods, by kind, namespace (empty for namespaces themselves) and name."""
+
+    def __init__(self) -> None:
+        self._objects: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._tokens: dict[str, Account] = {}
+
+    def create(self, kind: str, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep an object, and return it as the API does. Raises `Conflict` and `Missing`."""
+        self.check_namespace(namespace)
+        name = str(manifest["metadata"]["name"])
+        if (kind, namespace, name) in self._objects:
+            raise Conflict(f'{kind} "{name}" already exists')
+        made = {"kind": _WORDS[kind], **manifest, "metadata": made_metadata(manifest["metadata"], namespace)}
+        self._objects[kind, namespace, name] = made
+        return made
+
+    def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
+        """One object. Raises `Missing`."""
+        try:
+            return self._objects[kind, namespace, name]
+        except KeyError:
+            raise Missing(f'{kind} "{name}" not found') from None
+
+    def delete(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
+        """Forget an object, and with a namespace all that is in it. Raises `Missing`."""
+        gone = self.get(kind, namespace, name)
+        within = name if kind == "namespaces" else None
+        self._objects = {
+            key: each for key, each in self._objects.items() if each is not gone and (not within or key[1] != within)
+        }
+        self._tokens = {token: account for token, account in self._tokens.items() if account.namespace != within}
+        return gone
+
+    def check_namespace(self, namespace: str) -> None:
+        """Raises `Missing` when there is no such namespace."""
+        if namespace:
+            self.get("namespaces", "", namespace)
+
+    def token(self, namespace: str, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A new token of an account, as the subresource `token` answers."""
+        self.get("serviceaccounts", namespace, name)
+        token = secrets.token_urlsafe(24)
+        self._tokens[token] = Account(namespace, name)
+        seconds = int((request.get("spec") or {}).get("expirationSeconds") or 3600)
+        expires = (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {
+            "kind": "TokenRequest",
+            "apiVersion": "authentication.k8s.io/v1",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"audiences": [], **(request.get("spec") or {})},
+            "status": {"token": token, "expirationTimestamp": expires},
+        }
+
+    def account(self, token: str) -> Account | None:
+        """Whose token it is."""
+        return self._tokens.get(token)
+
+    def allows(self, account: Account, verb: str, resource: str, namespace: str) -> bool:
+        """Whether a role that is bound to the account in this namespace has the verb on the resource."""
+        return any(
+            {verb, "*"} & set(rule.get("verbs") or ())
+            and {resource, "*"} & set(rule.get("resources") or ())
+            and {"", "*"} & set(rule.get("apiGroups") or ())
+            for rule in self._rules(account, namespace)
+        )
+
+    def _rules(self, account: Account, namespace: str) -> Iterator[Mapping[str, Any]]:
+        subject = {"kind": "ServiceAccount", "name": account.name, "namespace": account.namespace}
+        for (kind, within, _), binding in self._objects.items():
+            if kind != "rolebindings" or within != namespace:
+                continue
+            role = self._objects.get(("roles", namespace, binding["roleRef"]["name"]))
+            subjects = [{key: each.get(key) for key in subject} for each in binding.get("subjects") or ()]
+            if role is not None and subject in subjects:
+                yield from role.get("rules") or ()
+
+
+def made_metadata(metadata: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """What the API server adds to an object's metadata."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    within = {"namespace": namespace} if namespace else {}
+    return {**metadata, **within, "uid": str(uuid.uuid4()), "creationTimestamp": stamp, "resourceVersion": "1"}
