@@ -13,8 +13,9 @@ import sysconfig
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import docker
 
@@ -76,17 +77,25 @@ def engine(storage: str = "vfs") -> Iterator[Engine]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def start(client: docker.APIClient, name: str, behaviour: str = "{}", *, tag: str = "stand-in") -> str:
-    """Start a container of the image that sleeps; commands are run in it. Returns its id."""
-    if tag != "stand-in":
+def start(
+    client: docker.APIClient,
+    name: str,
+    behaviour: str = "{}",
+    *,
+    tag: str = "stand-in",
+    command: Sequence[str] = ("/bin/busybox", "sleep", "3600"),
+    **host: Any,
+) -> str:
+    """Start a container of the image that sleeps; commands are run in it. `host`: rights and places. Returns its id."""
+    if not client.images(f"{IMAGE}:{tag}"):
         client.tag(f"{IMAGE}:stand-in", IMAGE, tag)
     created = client.create_container(
         f"{IMAGE}:{tag}",
-        ["/bin/busybox", "sleep", "3600"],
+        list(command),
         name=name,
         stop_timeout=1,
         environment={"PATH": "/usr/bin:/bin:/opt/datadog-agent/embedded/bin"},
-        host_config=client.create_host_config(network_mode="none", init=False),
+        host_config=client.create_host_config(network_mode="none", init=False, **host),
     )
     client.start(created["Id"])
     behave(client, created["Id"], behaviour)
@@ -127,6 +136,8 @@ def _root_file_system() -> bytes:
         tar.add(standard, str(standard).lstrip("/"), filter=_small)
         for extension in (standard / "lib-dynload").glob("*.so"):
             if extension.name.split(".")[0] in {
+                "_ctypes",
+                "_socket",
                 "_struct",
                 "_blake2",
                 "_md5",

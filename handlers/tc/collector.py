@@ -497,6 +497,14 @@ class Processes:
         """The root of what a process sees as files."""
         return "{}/{}/root".format(self.proc, pid)
 
+    def first(self) -> Tuple[int, ...]:
+        """
+        The host's first processes, as far as is known.
+
+        The kernel's own threads stay where the first process began, and may be looked at where that one may not.
+        """
+        return (1, 2) if self.read(2, "comm") == b"kthreadd\n" else (1,)
+
     def own_mounts(self) -> str:
         """The mount namespace of this program, by which its container is known."""
         try:
@@ -508,8 +516,7 @@ class Processes:
         """The inode of the host's network namespace; `None` when it cannot be told."""
         if self.proc == "/proc" and not self._are_all():
             return None
-        # The kernel's own threads stay where the first process began, and may be looked at where that may not.
-        for pid in (1, 2) if self.read(2, "comm") == b"kthreadd\n" else (1,):
+        for pid in self.first():
             try:
                 return int(os.readlink("{}/{}/ns/net".format(self.proc, pid))[5:-1])
             except (OSError, ValueError):
@@ -560,7 +567,7 @@ def find_namespaces(processes: Processes, unseen: List[str]) -> List[Facts]:
 
 def _named(processes: Processes, device: int) -> Iterator[Tuple[int, str]]:
     """Pairs of inode and path of the namespaces that have a name but perhaps no process."""
-    for root in {processes.root(1) + "/", "/"}:
+    for root in [processes.root(pid) + "/" for pid in processes.first()] + ["/"]:
         for folder in NAMED:
             try:
                 names = os.listdir(root + folder)
@@ -1087,6 +1094,7 @@ def _sources(processes: Processes, pid: int, unseen: List[str]) -> List[Source]:
         unseen.append("The environment of system-probe could not be read: {}.".format(why(error)))
     words = processes.command_line(pid)
     path = _option(words, ("--config", "-c", "--cfgpath")) or CONFIGURED
+    path = os.path.join(processes.link(pid, "cwd") or "/", path)
     configured = _file(processes.root(pid), path, unseen)
     policies = _option(words, ("--fleetcfgpath",)) or environment.get("DD_FLEET_POLICIES_DIR", "")
     managed = _file(processes.root(pid), policies, unseen) if policies else None

@@ -94,6 +94,16 @@ class Lab:
         self._stack.callback(made.close)
         return made
 
+    def of_process(self, pid: int) -> Netns:
+        """The network namespace of a process, which is not the laboratory's to take away."""
+        self._made += 1
+        name = f"{self._prefix}-{self._made}"
+        ip("netns", "attach", name, str(pid))
+        self._stack.callback(ip, "netns", "delete", name)
+        made = Netns(name)
+        self._stack.callback(made.close)
+        return made
+
     def returning(self, code: int, name: str) -> Loaded:
         """A classifier that returns `code` for every packet."""
         return self.assembled(insn(0xB7, dst=0, imm=code) + EXIT, name)
