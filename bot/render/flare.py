@@ -124,7 +124,7 @@ def file_list(run: str, review: FlareReview) -> File:
     lines = [
         f"{plain(review.name)}  {_bytes(review.size)}",
         f"SHA-256 {review.sha256}",
-        f"{review.file_count} files, {_bytes(review.unpacked)} unpacked",
+        f"{_files(review.file_count)}, {_bytes(review.unpacked)} unpacked",
         "",
     ]
     lines += [_listed(file) for file in review.files]
@@ -164,14 +164,14 @@ def _contents(review: FlareReview) -> Iterator[Block]:
     yield section("\n".join(lines))
     if review.unscanned:
         number = review.unscanned_count or len(review.unscanned)
-        yield section(f"*Not looked into:* {number} files ({mrkdwn(some(review.unscanned, 3), 600)})")
+        yield section(f"*Not looked into:* {_files(number)} ({mrkdwn(some(review.unscanned, 3), 600)})")
 
 
 def _sensitive_line(review: FlareReview) -> str:
     if not review.sensitive:
         return "Nothing in it looks like a secret, as far as it could be looked into"
     files = sum(1 for file in review.files if file.sensitive)
-    return f"🔑 Looks sensitive: {_kinds(review.sensitive)}, in {files} {'file' if files == 1 else 'files'}"
+    return f"🔑 Looks sensitive: {_kinds(review.sensitive)}, in {_files(files)}"
 
 
 def _kinds(found: Mapping[str, int]) -> str:
@@ -185,8 +185,11 @@ def _listed(file: FlareFile) -> str:
 
 
 def _size(review: FlareReview) -> str:
-    files = f"{review.file_count} {'file' if review.file_count == 1 else 'files'}"
-    return f"{_bytes(review.size)}, {files}, {_bytes(review.unpacked)} unpacked"
+    return f"{_bytes(review.size)}, {_files(review.file_count)}, {_bytes(review.unpacked)} unpacked"
+
+
+def _files(number: int) -> str:
+    return f"{number} file" if number == 1 else f"{number} files"
 
 
 def _bytes(number: int) -> str:
@@ -211,8 +214,8 @@ def _command(review: FlareReview) -> str:
 
 
 def _why(review: FlareReview) -> str:
-    inside = f"In container {review.container}. " if review.container else "On the host. "
-    return inside + review.why
+    inside = f"in container {review.container}" if review.container else "on the host"
+    return f"Run {inside}" + (f": {review.why}" if review.why else "")
 
 
 def _outcome(report: Report, ending: str) -> list[str]:

@@ -10,6 +10,7 @@ from bot.render.words import plain
 
 _LINK = re.compile(r"<(https?://[^|<>]+)\|([^<>]*)>")
 _USER = re.compile(r"\b[UW][A-Z0-9]{2,20}\b")
+_DATE = re.compile(r"<!date\^[^|<>]*\|([^<>]*)>")
 _MENTION = re.compile(r"<([@#!])([^|<>]+)(?:\|([^<>]*))?>")
 
 
@@ -82,5 +83,6 @@ def _inline(element: Mapping[str, Any]) -> str:
 def _said(text: str) -> str:
     """Slack's mrkdwn as people read it."""
     found = _LINK.sub(r"\2 (\1)", text)
+    found = _DATE.sub(r"\1", found)
     found = _MENTION.sub(lambda match: match[1].replace("!", "@") + (match[3] or match[2]), found)
     return plain(found.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").replace("\u200b", ""), 12_000)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from bot.render.words import COMMANDS
 from bot.sandbox.slack.server import LocalSlack
 
 T = TypeVar("T")
@@ -81,9 +82,20 @@ class Driver:
             if len(runs) <= number or not is_final(runs[number]):
                 return None
             could_run = "could not be run" in runs[number]["text"]
-            return runs[number] if could_run or any(m.get("files") for m in self.thread(runs[number])) else None
+            files = [file["name"] for m in self.thread(runs[number]) for file in m.get("files") or []]
+            return runs[number] if could_run or any(name.endswith(".json") for name in files) else None
 
         return await self.until(ended, within_s=within_s)
+
+    async def card(self, *, number: int = 0, within_s: float = 60.0) -> Message:
+        """Wait until the review of the channel's flare of that number can be decided on."""
+
+        def shown() -> Message | None:
+            runs = [m for m in self.messages() if is_run(m)]
+            replies = self.thread(runs[number])[1:] if len(runs) > number else []
+            return next((reply for reply in replies if "flare.approve" in actions(reply)), None)
+
+        return await self.until(shown, within_s=within_s)
 
     @property
     def _id(self) -> str:
@@ -97,14 +109,14 @@ class Driver:
 
 def is_run(message: Message) -> bool:
     """Whether a message is a run's own (and not only for one person, nor shared from elsewhere)."""
-    return bool({"run.cancel", "run.again"} & set(actions(message))) or (
-        not message.get("is_ephemeral") and "Self-test of" in message.get("text", "")
+    return bool({"run.cancel", "run.again", "flare.again"} & set(actions(message))) or (
+        not message.get("is_ephemeral") and any(f"{name} of" in message.get("text", "") for name in COMMANDS.values())
     )
 
 
 def is_final(message: Message) -> bool:
     """Whether a run's message shows its verdict."""
-    return "run.again" in actions(message)
+    return bool({"run.again", "flare.again"} & set(actions(message)))
 
 
 def actions(message: Message) -> Sequence[str]:
