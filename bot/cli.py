@@ -113,7 +113,8 @@ def _help(line: Sequence[str]) -> int:
     topic = command.topic if isinstance(command, grammar.Help) else None
     from bot.listeners.commands import AVAILABLE
 
-    for usage in ("serve", "sandbox [--port N] [--agents N] [--once LINE] [--json]") if topic is None else ():
+    ours = ("serve", "sandbox [--port N] [--agents N] [--once LINE] [--json]", *operate.USAGE)
+    for usage in ours if topic is None else ():
         print(f"csm {usage}")
     for usage in grammar.usage(topic, available=AVAILABLE):
         print(f"csm {usage}")

@@ -1,4 +1,4 @@
-"""The commands of those who operate the bot: `csm prune`, `csm audit`."""
+"""The commands of those who operate the bot: `csm doctor`, `csm prune`, `csm audit`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,20 @@ Parsers = argparse._SubParsersAction  # noqa: SLF001 - argparse gives it no othe
 Operation = Callable[[argparse.Namespace], Awaitable[int]]
 
 
+USAGE = (
+    "doctor [--json]",
+    "prune [--dry-run]",
+    "audit verify [--head NUMBER:HASH] [--file FILE]",
+    "audit export [--after NUMBER]",
+)
+
+
 def add_parsers(commands: Parsers[argparse.ArgumentParser]) -> None:
     """Add these commands to the program's."""
+    doctor = _command(
+        commands, "doctor", "check everything that must be right, and say how to mend what is not", _doctor
+    )
+    doctor.add_argument("--json", action="store_true")
     prune = _command(commands, "prune", "forget what is older than `retention` says", _prune)
     prune.add_argument("--dry-run", action="store_true", help="only say how much that would be")
     audit = commands.add_parser("audit", help="who did what: check it, or take it elsewhere")
@@ -68,6 +80,22 @@ async def _opened(options: argparse.Namespace) -> AsyncIterator[tuple[Settings, 
         yield settings, store
     finally:
         await store.aclose()
+
+
+async def _doctor(options: argparse.Namespace) -> int:
+    from bot.doctor.examination import examine
+    from bot.render.words import GLYPHS
+
+    findings = await examine(options.config)
+    if options.json:
+        print(findings.to_json())
+        return findings.status
+    for check in findings.checks:
+        print(f"{GLYPHS[check.verdict]} {check.name}: {check.said}")
+        if check.mend:
+            print(f"   → {check.mend}")
+    print(f"{GLYPHS[findings.verdict]} {findings.verdict}")
+    return findings.status
 
 
 async def _prune(options: argparse.Namespace) -> int:

@@ -159,8 +159,8 @@ class KubernetesApi:
         self.admin_token = secrets.token_urlsafe(24)
         """Of an account that may do everything."""
         self.token = secrets.token_urlsafe(24)
-        self.rights = {"list pods", "create pods/exec"}
-        """What the account may do in every namespace, as a role's rules would say it."""
+        self.rights = {"list pods", "get pods/exec", "create pods/exec"}
+        """What the account may do in the Agents' namespace, as a role's rules would say it; `*` is everything."""
         self._tls = tls
         self._authority = b""
         self.execs = 0
@@ -185,6 +185,7 @@ class KubernetesApi:
         self._add_objects(app.router)
         app.router.add_get("/api/v1/namespaces/{namespace}/pods", self._list)
         app.router.add_get("/api/v1/namespaces/{namespace}/pods/{pod}/exec", self._exec)
+        app.router.add_post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._review)
         app.router.add_route("*", "/{path:.*}", self._unknown)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
@@ -251,16 +252,9 @@ class KubernetesApi:
 
     def _refusal(self, request: web.Request, verb: str, resource: str) -> web.Response | None:
         """What authentication and RBAC answer (kubernetes: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters)."""
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         namespace = request.match_info.get("namespace", "")
-        account = self.objects.account(token)
-        if token == self.admin_token:
-            return None
-        if token == self.token:
-            allowed = f"{verb} {resource}" in self.rights
-        elif account is not None:
-            allowed = self.objects.allows(account, verb, resource, namespace)
-        else:
+        allowed = self._may(request, verb, resource, namespace)
+        if allowed is None:
             return _status(401, "Unauthorized", "Unauthorized")
         if allowed:
             return None
@@ -268,8 +262,33 @@ class KubernetesApi:
         return _status(
             403,
             "Forbidden",
-            f'{resource.split("/", maxsplit=1)[0]}{name} is forbidden: User "{account or "csm"}" cannot {verb} resource "{resource}" in API group "" in the namespace "{namespace}"',
+            f'{resource.split("/", maxsplit=1)[0]}{name} is forbidden: User "{self._account(request)}" cannot {verb} resource "{resource}" in API group "" in the namespace "{namespace}"',
         )
+
+    async def _review(self, request: web.Request) -> web.Response:
+        """SelfSubjectAccessReview: what the account may do, which every account may ask."""
+        review = await request.json()
+        asked = review["spec"]["resourceAttributes"]
+        resource = "/".join(filter(None, [asked["resource"], asked.get("subresource")]))
+        allowed = self._may(request, asked["verb"], resource, asked["namespace"])
+        if allowed is None:
+            return _status(401, "Unauthorized", "Unauthorized")
+        return web.json_response(review | {"status": {"allowed": allowed}}, status=201)
+
+    def _account(self, request: web.Request) -> str:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return str(self.objects.account(token) or "csm")
+
+    def _may(self, request: web.Request, verb: str, resource: str, namespace: str) -> bool | None:
+        """What RBAC says of the account behind a request; `None` when it is nobody."""
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token == self.admin_token:
+            return True
+        if token == self.token:
+            in_its_own = namespace in {pod.namespace for pod in self.pods.values()} or not self.pods
+            return in_its_own and bool({f"{verb} {resource}", "*"} & self.rights)
+        account = self.objects.account(token)
+        return None if account is None else self.objects.allows(account, verb, resource, namespace)
 
     # -- objects --------------------------------------------------------------------------------------------
 
@@ -366,8 +385,10 @@ class KubernetesApi:
         self.execs += 1
         if self.on_exec:
             await self.on_exec()
-        if refusal := self._refusal(request, "create", "pods/exec"):
-            return refusal
+        # As API servers do since 1.35: the GET asks for `get`, and a websocket for `create` as well.
+        for verb in ("get", "create"):
+            if refusal := self._refusal(request, verb, "pods/exec"):
+                return refusal
         pod = self.pods.get(request.match_info["pod"])
         if pod is None or pod.namespace != request.match_info["namespace"] or pod.fault == "vanish":
             return _status(404, "NotFound", f'pods "{request.match_info["pod"]}" not found')

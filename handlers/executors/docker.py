@@ -118,6 +118,13 @@ class DockerExecutor:
         # While it is being removed by force it is still said to run.
         return ("dead" if found["Dead"] else str(found["Status"])), str(found["StartedAt"])
 
+    async def time(self) -> str:
+        """The engine's clock, as RFC 3339. Raises a `TargetUnreachable`."""
+        try:
+            return str((await self._call(lambda api: api.info()))["SystemTime"])
+        except (DockerException, requests.RequestException, OSError, KeyError) as error:
+            raise TargetUnreachable(f"{self._target} does not tell its time: {_short(error)}") from error
+
     async def aclose(self) -> None:
         """Close the client."""
         api, self._api = self._api, None

@@ -15,6 +15,7 @@ import urllib.parse
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -53,6 +54,30 @@ TRIES = 3
 PAGE = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Something that RBAC allows or not. `str(right)` reads like a role's rule: `create pods/exec`."""
+
+    verb: str
+    resource: str
+    subresource: str = ""
+    group: str = ""
+    namespace: str = ""
+    """The Agents' namespace when empty."""
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}" + (f"/{self.subresource}" if self.subresource else "")
+
+
+NEEDED = (
+    Right("list", "pods"),
+    # The exec is a GET that becomes a websocket: servers before 1.35 ask for `get`, newer ones for `create` as well.
+    Right("get", "pods", "exec"),
+    Right("create", "pods", "exec"),
+)
+"""What csm does in a cluster, and so must be allowed to."""
+
+
 class KubernetesExecutor:
     """One cluster. Connects when it is first used."""
 
@@ -63,6 +88,8 @@ class KubernetesExecutor:
         self._settings = settings
         self._api: WsApiClient | None = None
         self._connecting = asyncio.Lock()
+        self.server_date = ""
+        """The cluster's clock, as its last answer told it (RFC 9110, Date)."""
 
     async def agents(self) -> Sequence[Agent]:
         """The Agents' pods, by node name where that is unique."""
@@ -94,6 +121,27 @@ class KubernetesExecutor:
         finally:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(socket.close(), 2)
+
+    async def may(self, right: Right) -> bool:
+        """
+        Whether the cluster would let us (SelfSubjectAccessReview, which every account may ask for). Raises a `TargetError`.
+
+        kubernetes/kubernetes: staging/src/k8s.io/api/authorization/v1/types.go
+        """
+        attributes = {
+            "verb": right.verb,
+            "group": right.group,
+            "resource": right.resource,
+            "subresource": right.subresource,
+        }
+        attributes["namespace"] = right.namespace or self._settings.namespace
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = await self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        return bool((answer.get("status") or {}).get("allowed"))
 
     async def aclose(self) -> None:
         """Release the connections."""
@@ -161,8 +209,13 @@ class KubernetesExecutor:
                 return
 
     async def _get(self, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+        return await self._call("GET", path, query=query)
+
+    async def _call(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
         """
-        One GET as JSON: the generated models cost more to build than the answer to read.
+        One request as JSON: the generated models cost more to build than the answer to read.
 
         Raises a `TargetError`, or `_Expired` for 410. 429 is waited out, a few times.
         """
@@ -171,22 +224,25 @@ class KubernetesExecutor:
                 api = await self._client()
                 headers = await self._headers(api)
                 timeout = aiohttp.ClientTimeout(self._settings.request_timeout_s)
-                async with self._pool(api).get(
+                async with self._pool(api).request(
+                    method,
                     api.configuration.host + path,
                     params=query,
+                    json=body,
                     headers=headers,
                     timeout=timeout,
                     proxy=api.configuration.proxy,
                 ) as answer:
-                    body = await answer.text(errors="replace")
+                    said = await answer.text(errors="replace")
+                    self.server_date = answer.headers.get("Date", "")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise TargetUnreachable(f"{self._target} cannot be reached: {_words(error)}") from error
             if answer.status == 429 and attempt < TRIES - 1:
                 await asyncio.sleep(_retry_after(answer.headers))
                 continue
             if answer.status < 300:
-                return _json(body)
-            raise self._refusal(answer.status, _message(body))
+                return _json(said)
+            raise self._refusal(answer.status, _message(said))
         raise AssertionError("the last attempt returns or raises")
 
     def _refusal(self, status: int, said: str) -> Exception:
