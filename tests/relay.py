@@ -89,9 +89,9 @@ def _open_gate() -> asyncio.Event:
 
 
 @contextlib.asynccontextmanager
-async def tcp_relay(port: int) -> AsyncIterator[Relay]:
-    """A relay to a port of this machine; its own is `relay.port`."""
-    relay = Relay(lambda: asyncio.open_connection("127.0.0.1", port))
+async def tcp_relay(there: int | Callable[[], Awaitable[Streams]]) -> AsyncIterator[Relay]:
+    """A relay to a port of this machine, or to what a function connects to; its own is `relay.port`."""
+    relay = Relay((lambda: asyncio.open_connection("127.0.0.1", there)) if isinstance(there, int) else there)
     server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
     relay.port = server.sockets[0].getsockname()[1]
     async with _ended(server, relay):

@@ -534,6 +534,7 @@ class _Exec:
                 self.abort()
                 return
             printing: asyncio.Future[Any] = asyncio.ensure_future(asyncio.gather(*tasks))
+            printing.add_done_callback(lambda done: done.cancelled() or done.exception())
             ends: set[asyncio.Future[Any]] = {printing, feeding}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if not printing.done():  # the client is gone, and a kubelet closes the input then

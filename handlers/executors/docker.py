@@ -49,6 +49,7 @@ KILLED = 137
 """The exit status of what an engine kills along with its container."""
 SETTLE_S = 1.0
 """How much later than an exec's end the engine may notice that of its container."""
+KEEPALIVE_S = 20
 STATUS_WAIT_S = 5.0
 """The engine may say that an exec is still running for a moment after its stream has ended."""
 
@@ -173,6 +174,7 @@ class DockerSession:
         # The SDK hands out a reader over the socket (unix, TCP) or the TLS socket itself.
         self._socket: socket.socket = getattr(stream, "_sock", stream)
         self._socket.setblocking(False)
+        _keep_alive(self._socket)
         self._buffer = bytearray()
         self._head = b""
         self._ended = False
@@ -294,6 +296,20 @@ class DockerSession:
         taken = bytes(self._buffer[:length])
         del self._buffer[:length]
         return taken
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    """
+    Probe an idle connection over TCP, since what is in between forgets those that are silent.
+
+    The engine's protocol has no ping of its own. Where the system has no such options, its own times hold.
+    """
+    if connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", KEEPALIVE_S), ("TCP_KEEPINTVL", KEEPALIVE_S), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _refused(agent: Agent, binary: str, error: APIError) -> ExecError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -20,7 +21,8 @@ from bot.sandbox.agent import Behaviour
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from bot.scratch import TemporaryScratch
 from bot.settings import TargetSettings
-from handlers.executors.base import Executor, Limits, run
+from handlers.executors.base import Executor, Limits, Stream, run
+from handlers.executors.docker import DockerExecutor, DockerSession
 from handlers.executors.settings import DockerSettings, HostSettings, KubernetesSettings
 from handlers.flare import FlareFailed, FlareRequest, HeldFlare, hold
 from handlers.model import Agent, Verdict
@@ -247,9 +249,7 @@ async def test_a_process_that_is_killed_there_is_told(place: Place) -> None:
     [
         ("flare_local", "flare.local"),
         ("flare_refused", "flare.refused"),
-        ("flare_api_key", "flare.api_key"),
         ("flare_swapped", "flare.changed_during_upload"),
-        ("flare_silent", "flare.unclear"),
     ],
 )
 async def test_what_the_agent_says_of_an_upload_is_told_as_it_was(place: Place, fault: str, code: str) -> None:
@@ -260,7 +260,7 @@ async def test_what_the_agent_says_of_an_upload_is_told_as_it_was(place: Place, 
     assert result.findings[0].code == code
 
 
-@pytest.mark.parametrize("fault", ["flare_email_asked", "flare_question", "flare_new_wording", "flare_bad_path"])
+@pytest.mark.parametrize("fault", ["flare_email_asked", "flare_new_wording"])
 async def test_what_was_not_expected_is_not_answered(place: Place, fault: str) -> None:
     await asyncio.to_thread(place.behave, Behaviour(fault=fault))
     with pytest.raises(FlareFailed) as caught:
@@ -270,3 +270,22 @@ async def test_what_was_not_expected_is_not_answered(place: Place, fault: str) -
     assert caught.value.result.findings[0].code.startswith("flare.")
     assert not await place.told("uploaded")
     assert await place.is_over()
+
+
+@pytest.mark.needs_docker
+async def test_a_silent_connection_to_an_engine_over_tcp_is_probed(engine: docker.APIClient, container: str) -> None:
+    async with AsyncExitStack() as stack:
+        address = engine.csm_url.removeprefix("unix://")
+        relay = await stack.enter_async_context(tcp_relay(lambda: asyncio.open_unix_connection(address)))
+        executor = DockerExecutor("edge", DockerSettings(base_url=f"tcp://127.0.0.1:{relay.port}"))
+        stack.push_async_callback(executor.aclose)
+        agent = next(agent for agent in await executor.agents() if agent.handle == container)
+        session = await stack.enter_async_context(executor.open(agent, ("cat",), stdin=True))
+        assert isinstance(session, DockerSession)
+        connection = session._socket
+
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 20
+        await session.write(b"still there\n")
+        assert await session.read() == (Stream.STDOUT, b"still there\n")
+        await session.end(0.5)

@@ -288,6 +288,24 @@ async def test_a_connection_that_is_cut_during_the_upload_is_in_doubt(agent: One
     assert agent.api.still_running == 0
 
 
+async def test_pings_keep_a_connection_that_would_be_cut_for_being_idle(tmp_path: Path) -> None:
+    async with one_agent(tmp_path, heartbeat_s=0.3) as agent:
+        agent.api.idle_limit_s = 1.0
+        async with agent.held(Behaviour()) as held:
+            await asyncio.sleep(3)
+            assert (await held.approve()).verdict is Verdict.PASS
+
+
+async def test_without_pings_an_idle_connection_is_cut_and_told_as_lost(tmp_path: Path) -> None:
+    async with one_agent(tmp_path, heartbeat_s=60) as agent:
+        agent.api.idle_limit_s = 1.0
+        async with agent.held(Behaviour()) as held:
+            result = await asyncio.wait_for(held.ended(), 10)
+        assert not agent.uploads
+
+    assert result.findings[0].code == "flare.lost_waiting"
+
+
 async def test_a_flare_is_decided_once(agent: OneAgent) -> None:
     async with agent.held(Behaviour()) as held:
         await held.approve()
