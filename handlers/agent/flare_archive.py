@@ -13,7 +13,6 @@ import io
 import re
 import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +28,8 @@ PIECE = 512 * 1024
 _END, _END_OF_64, _TAIL = b"PK\x05\x06", b"PK\x06\x07", 22 + 0xFFFF
 _SCRUBBED_URL = re.compile(r"(?<=://)[^\s/@:]{0,256}:\*{8,}@")
 _SCRUBBED = re.compile(r"(?:(?:bearer|basic)[ \t]+)?[\"']?\*{8,}\w{0,5}[\"']?(?!\w)", re.IGNORECASE)
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What Go's archive/zip writes. Others may ask for gigabytes of memory before the first byte."""
 _SITE = re.compile(r"^site: [\"']?([a-z0-9][a-z0-9.-]{3,60})[\"']?$", re.MULTILINE)
 
 
@@ -95,7 +96,9 @@ class _Reading:
         try:
             with zipfile.ZipFile(self._file) as archive:
                 return self._read(archive)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError, struct.error) as error:
+        except (Stopped, Unreadable):
+            raise
+        except Exception as error:
             raise Unreadable(f"it is not a readable zip archive ({clean(str(error), max_chars=100)})") from error
 
     def _read(self, archive: zipfile.ZipFile) -> Contents:
@@ -124,11 +127,11 @@ class _Reading:
     def _look_at_names(self, members: list[zipfile.ZipInfo]) -> None:
         names = [member.filename for member in members]
         if repeated := len(names) - len(set(names)):
-            self._warnings.append(f"{_files(repeated)} have a name that another one has too.")
+            self._warnings.append(f"{_files(repeated)} with a name that another one has too.")
         if outside := sum(_leads_outside(name) for name in names):
-            self._warnings.append(f"{_files(outside)} have names that lead out of the folder they are unpacked in.")
+            self._warnings.append(f"{_files(outside)} with a name that leads out of the folder it is unpacked in.")
         if encrypted := sum(bool(member.flag_bits & 1) for member in members):
-            self._warnings.append(f"{_files(encrypted)} are encrypted, so nobody can see what they hold.")
+            self._warnings.append(f"{_files(encrypted)} encrypted: nobody can see what is in there.")
         packed = sum(member.compress_size for member in members) or 1
         unpacked = sum(member.file_size for member in members)
         if unpacked > self._bounds.total_bytes and unpacked > 100 * packed:
@@ -148,21 +151,17 @@ class _Reading:
         """Count the secrets of one file; returns why not, or not all."""
         if member.flag_bits & 1:
             return "encrypted"
+        if member.compress_type not in _METHODS:
+            return "packed in a way that no Agent uses"
         allowed = min(self._bounds.file_bytes, self._left)
         if allowed <= 0:
             return "the archive is too large to look at all of it"
         try:
             with archive.open(member) as opened:
                 return self._scan_text(member.filename, opened, allowed, counts)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            OSError,
-            NotImplementedError,
-            RuntimeError,
-            ValueError,
-        ) as error:
+        except Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
             return f"damaged ({clean(str(error), max_chars=80)})"
 
     def _scan_text(self, name: str, opened: IO[bytes], allowed: int, counts: Counter[str]) -> str:
