@@ -69,6 +69,8 @@ def _main(arguments: list[str]) -> int:
         return operate.operate(options)
     if options.command == "help" or options.command is None:
         return _help(line)
+    if options.command == "tc" and options.evidence:
+        return _saved_evidence(options, line)
     return asyncio.run(_line(options, " ".join([options.command, *line])))
 
 
@@ -91,7 +93,17 @@ def _parser() -> argparse.ArgumentParser:
         each = commands.add_parser(word, add_help=False)
         each.add_argument("--config", type=Path, default=argparse.SUPPRESS)
         each.add_argument("--format", choices=("table", "json", "junit"), default="table")
+        if word == "tc":
+            _add_tc_options(each)
     return parser
+
+
+def _add_tc_options(parser: argparse.ArgumentParser) -> None:
+    """Options that only the terminal has: evidence as files."""
+    installations = ("helm", "operator", "kubernetes", "docker", "host")
+    parser.add_argument("--evidence", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument("--installation", choices=installations, default="host")
+    parser.add_argument("--save", type=Path, metavar="FOLDER")
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -118,6 +130,9 @@ def _help(line: Sequence[str]) -> int:
         print(f"csm {usage}")
     for usage in grammar.usage(topic, available=AVAILABLE):
         print(f"csm {usage}")
+        if usage.startswith("tc "):
+            print(f"csm {usage} --save FOLDER")
+            print("csm tc --evidence FILE… [--installation helm|operator|kubernetes|docker|host]")
     return 0
 
 
@@ -135,8 +150,8 @@ async def _line(options: argparse.Namespace, line: str) -> int:
     store = await Store.open(settings.database_url)
     try:
         match command:
-            case grammar.Selftest(target=target, agent=agent):
-                return await _selftest(options, settings, store, target, agent or "")
+            case grammar.Selftest(target=target, agent=agent) | grammar.Tc(target=target, agent=agent):
+                return await _examine(options, settings, store, target, agent or "")
             case grammar.Runs(target=target):
                 return _runs(await store.recent_runs(target=target))
             case grammar.Show(run=run):
@@ -150,7 +165,7 @@ async def _line(options: argparse.Namespace, line: str) -> int:
         await store.aclose()
 
 
-async def _selftest(options: argparse.Namespace, settings: Settings, store: Store, target: str, agent: str) -> int:
+async def _examine(options: argparse.Namespace, settings: Settings, store: Store, target: str, agent: str) -> int:
     from bot.clock import SystemClock
     from bot.commands import commands
     from bot.examination import Examination, Pace, Places
@@ -161,19 +176,21 @@ async def _selftest(options: argparse.Namespace, settings: Settings, store: Stor
 
     request = RunRequest(
         id=run_id(f"{os.getpid()} {time.time_ns()}"),
-        command="selftest",
+        command=options.command,
         target=target,
         agent=agent,
         requested_by=getpass.getuser(),
         source="terminal",
         accepted_at=time.time(),
     )
-    pace = Pace(settings.limits.per_target, settings.limits.overall, settings.limits.min_interval.total_seconds())
+    command = commands(settings)[options.command]
+    limits = settings.limits
+    pace = command.pace(Pace(limits.per_target, limits.overall, limits.min_interval.total_seconds()))
     await store.accept(request)
     executor = executors(settings)[target]
     examination = Examination(
         request,
-        ask=commands(settings)["selftest"].ask,
+        ask=command.ask,
         executor=executor,
         store=store,
         clock=SystemClock(),
@@ -191,8 +208,30 @@ async def _selftest(options: argparse.Namespace, settings: Settings, store: Stor
         await executor.aclose()
     await store.finish(request.id, report, time.time())
     await store.update_run(request.id, state="done")
+    if saving := getattr(options, "save", None):
+        _save(report, saving)
     _print(report, options.format)
     return STATUS[report.verdict]
+
+
+def _saved_evidence(options: argparse.Namespace, line: Sequence[str]) -> int:
+    """Judge documents that were saved, without any target."""
+    from bot.saved import judge_files
+
+    if line:
+        raise UsageError("With --evidence, no target is asked.", example="tc --evidence node-1.evidence.json")
+    report = judge_files(options.evidence, options.installation)
+    _print(report, options.format)
+    return STATUS[report.verdict]
+
+
+def _save(report: Report, folder: Path) -> None:
+    from bot.render.thread import evidence_files
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in evidence_files(report):
+        (folder / file.name).write_text(file.content, "utf-8")
+        print(f"{file.title}: {folder / file.name}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ from handlers.flare import FlareRequest, FlareSettings, hold
 from handlers.model import Agent, AgentResult, Report
 from handlers.remediation.links import events_url
 from handlers.selftest import SelftestSettings, examine
+from handlers.tc.collect import CollectSettings
+from handlers.tc.examine import examine as examine_tc
 
 
 def commands(settings: Settings) -> Mapping[str, Command]:
@@ -31,7 +33,13 @@ def commands(settings: Settings) -> Mapping[str, Command]:
     def selftest_events(report: Report) -> str | None:
         return events_url(settings.site, [result.node or result.agent for result in report.agents], report.started)
 
-    return {"selftest": Command(ask_selftest, selftest_events)}
+    collect = CollectSettings(deadline_s=settings.limits.tc_deadline.total_seconds())
+
+    async def ask_tc(agent: Agent, executor: Executor) -> AgentResult:
+        return await examine_tc(agent, executor, clock, settings=collect)
+
+    # The tc check asks nothing of the Agent itself, and people ask again right after they changed a setting.
+    return {"selftest": Command(ask_selftest, selftest_events), "tc": Command(ask_tc, min_interval_s=0.0)}
 
 
 def flaring(settings: Settings) -> Flaring:

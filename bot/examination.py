@@ -42,6 +42,8 @@ class Pace:
     """The same Agent is not asked again within this time: newer Agents queue repeated self-tests."""
 
 
+MOST_DOCUMENTS = 3
+
 _REMEDIES: Mapping[type[TargetError], str] = {
     TargetUnreachable: "Check that {target} is up and that csm can reach its address from where it runs; then ask again.",
     TargetDenied: "Give csm's account on {target} the right that is named above; then ask again.",
@@ -161,7 +163,7 @@ class Examination:
             started=datetime.fromtimestamp(self.request.accepted_at, UTC),
             duration_s=round(max(0.0, self._clock.now().timestamp() - self.request.accepted_at), 3),
             counts=count(results),
-            agents=tuple(results),
+            agents=_few_documents(results),
             requested_by=self.request.requested_by,
             cancelled_by=cancelled_by,
         )
@@ -268,6 +270,19 @@ class _Place:
     async def __aexit__(self, *_: object) -> None:
         for semaphore in self._semaphores:
             semaphore.release()
+
+
+def _few_documents(results: Sequence[AgentResult]) -> tuple[AgentResult, ...]:
+    """One document for each outcome, and few in all: a thousand nodes alike would say the same."""
+    kept: dict[tuple[Verdict, str], str] = {}
+    for result in results:
+        if result.document and len(kept) < MOST_DOCUMENTS:
+            kept.setdefault((result.verdict, result.reason), result.agent)
+    names = set(kept.values())
+    return tuple(
+        result if result.agent in names or not result.document else result.model_copy(update={"document": ""})
+        for result in results
+    )
 
 
 def _unasked(agent: Agent) -> AgentResult:

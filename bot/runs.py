@@ -14,7 +14,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -78,6 +78,12 @@ class Command:
     ask: Ask
     events_url: Callable[[Report], str | None] = lambda _report: None
     """A link to what the command left behind in Datadog."""
+    min_interval_s: float | None = None
+    """Within which an Agent's last answer is taken again; `None` for what the settings say."""
+
+    def pace(self, usual: Pace) -> Pace:
+        """How hard targets are worked by this command."""
+        return usual if self.min_interval_s is None else replace(usual, min_interval_s=self.min_interval_s)
 
 
 class Runs:
@@ -219,8 +225,9 @@ class Runs:
 
         A command for Agents that are being asked, or were within the last minute, joins that run.
         """
-        joins = request.command != "flare"  # each flare is another archive, for another case
-        since = request.accepted_at - self._pace.min_interval_s if joins else None
+        since = None  # each flare is another archive, for another case
+        if request.command != "flare":
+            since = request.accepted_at - self._commands[request.command].pace(self._pace).min_interval_s
         accepted = await self._store.accept(request, join_since=since)
         if accepted.fresh:
             self._to_start.put_nowait(request.id)
@@ -448,7 +455,7 @@ class Runs:
             executor=self._targets[request.target],
             store=self._store,
             clock=self._clock,
-            pace=self._pace,
+            pace=self._commands[request.command].pace(self._pace),
             places=self._places,
         )
 

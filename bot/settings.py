@@ -139,6 +139,7 @@ class Limits(Strict):
     min_interval: Duration = timedelta(seconds=60)
     selftest_deadline: Duration = timedelta(seconds=60)
     status_deadline: Duration = timedelta(seconds=30)
+    tc_deadline: Duration = timedelta(seconds=30)
 
 
 class Retention(Strict):

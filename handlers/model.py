@@ -303,9 +303,10 @@ class Report(Frozen):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    def to_json(self, *, indent: int | None = 2) -> str:
-        """The document that `--format json` prints, with `schema` first."""
-        return self.model_dump_json(by_alias=True, indent=indent)
+    def to_json(self, *, indent: int | None = 2, documents: bool = False) -> str:
+        """The document that `--format json` prints, with `schema` first; the Agents' own documents are files of their own."""
+        left_out = None if documents else {"agents": {"__all__": {"document"}}}
+        return self.model_dump_json(by_alias=True, indent=indent, exclude=left_out)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -63,13 +63,11 @@ async def _do(  # noqa: PLR0911 - one return per command
     desk: Desk, command: grammar.Command, body: Mapping[str, Any], user: str, channel: str
 ) -> Payload | None:
     match command:
-        case grammar.Selftest(target=target, agent=agent):
-            return await _run(desk, body, command="selftest", target=target, agent=agent or "")
+        case grammar.Selftest(target=target, agent=agent) | grammar.Tc(target=target, agent=agent):
+            word = str(command).split(maxsplit=1)[0]
+            return await _run(desk, body, command=word, target=target, agent=agent or "")
         case grammar.Flare():
             return await flare.ask(desk, body, command)
-        case grammar.Tc():
-            name = str(command).split(maxsplit=1)[0]
-            raise UsageError(f"`{name}` is not part of this version of csm.", example=f"selftest {command.target}")
         case grammar.Targets():
             return ephemeral.targets_list(
                 [f"{name}: {desk.targets[name]}" for name in await desk.visible_targets(user, channel)]

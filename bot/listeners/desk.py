@@ -23,7 +23,7 @@ from bot.storage.audit import Entry
 from bot.storage.store import Accepted, RunRequest, Store
 from handlers.model import Platform
 
-RUN_COMMANDS = ("selftest", "flare")
+RUN_COMMANDS = ("selftest", "flare", "tc")
 """Commands that make a run, as far as they exist."""
 
 

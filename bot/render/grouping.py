@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bot.render.words import unique
-from handlers.model import AgentResult, Finding, Report, Step, Verdict, worst_first
+from handlers.model import AgentResult, Finding, Report, Step, Table, Verdict, worst_first
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,32 @@ def findings(report: Report) -> Sequence[FindingGroup]:
         for finding in result.findings:
             found.setdefault(finding.code, []).append((result, finding))
     return [_group(code, found[code]) for code in sorted(found, key=lambda code: _rank(code, found[code]))]
+
+
+@dataclass(frozen=True)
+class TableGroup:
+    """One table that is the same on several Agents, and where."""
+
+    table: Table
+    count: int
+    """Places, over all Agents."""
+    agents: tuple[str, ...]
+
+
+def tables(report: Report) -> Sequence[TableGroup]:
+    """Equal tables together: the worst first, then the most widespread."""
+    found: dict[tuple[object, ...], list[tuple[AgentResult, Table]]] = {}
+    for result in worst_first(report.agents):
+        for table in result.tables:
+            key = (table.title, table.verdict, table.columns, table.rows)
+            found.setdefault(key, []).append((result, table))
+    groups = [
+        TableGroup(
+            members[0][1], sum(table.count for _, table in members), unique(result.agent for result, _ in members)
+        )
+        for members in found.values()
+    ]
+    return sorted(groups, key=lambda group: (-group.table.verdict.badness, -group.count, group.table.title))
 
 
 def commands(report: Report) -> Sequence[Command]:

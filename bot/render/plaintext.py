@@ -6,7 +6,8 @@ import shlex
 import textwrap
 from collections.abc import Iterator
 
-from bot.render.grouping import FindingGroup, commands, findings, outcomes
+from bot.render.grouping import FindingGroup, commands, findings, outcomes, tables
+from bot.render.tables import heading, lines
 from bot.render.words import agents, counted, duration, one_line, plain, title
 from handlers.model import Report, worst_first
 
@@ -32,6 +33,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"{agents(len(group.agents))}: {group.verdict.value}"
         yield from _wrapped(group.reason, "  ")
         yield from _wrapped(", ".join(one_line(name, 100) for name in group.agents), "  ", limit=200_000)
+    for table in tables(report):
+        yield from ("", heading(table), *(f"  {line}" for line in lines(table.table)))
     for found in findings(report):
         yield from _finding(found)
     yield from _agents(report)

@@ -18,7 +18,7 @@ from bot.render.ephemeral import (
     targets_list,
     usage_error,
 )
-from bot.render.grouping import outcomes
+from bot.render.grouping import findings, outcomes
 from bot.render.post import Block, Post, actions, button, context, fit, section
 from bot.render.thread import files, safe_link, thread
 from bot.render.words import (
@@ -32,7 +32,7 @@ from bot.render.words import (
     title,
     verdict,
 )
-from handlers.model import Report, Verdict
+from handlers.model import Report, Severity, Verdict
 
 __all__ = [
     "closing",
@@ -82,7 +82,7 @@ def closing(report: Report) -> Post:
     """The same message when the run has ended: the verdict."""
     heading = f"{verdict(report.verdict)}: {_title(report.command, report.target)}"
     counts = counted(report.counts) or "No Agent was examined"
-    why = _why(report)
+    why = "\n".join(_matters(report))
     people = [f"asked by {person(report.requested_by)}"] if report.requested_by else []
     people += [f"cancelled by {person(report.cancelled_by)}"] if report.cancelled_by else []
     small = ", ".join([f"Run `{mrkdwn(report.run, 60)}`", *people, f"took {duration(report.duration_s)}"])
@@ -91,7 +91,7 @@ def closing(report: Report) -> Post:
         context(small),
         actions(button("Run again", "run.again", report.run), button("Share", "run.share", report.run)),
     )
-    text = ". ".join(filter(None, [heading, counts, why.rstrip("."), small.replace("`", "")])) + "."
+    text = ". ".join(filter(None, [heading, counts, why.rstrip(".").replace("\n", " "), small.replace("`", "")])) + "."
     return fit(Post("opening", text, blocks))
 
 
@@ -159,6 +159,17 @@ def _cancel(progress: Progress) -> dict[str, object]:
         "style": "danger",
     }
     return button("Cancel", "run.cancel", progress.run, style="danger", confirm=confirm)
+
+
+def _matters(report: Report) -> list[str]:
+    """The lines that matter: why, and for a check with several findings the worst three of them."""
+    groups = [group for group in findings(report) if group.finding.severity.badness > Severity.LOW.badness]
+    if report.command != "tc" or report.reason or len(groups) < 2:
+        return [_why(report)]
+    return [
+        f"{agents(len(group.agents))} ({mrkdwn(some(group.agents, 3))}): {mrkdwn(group.finding.summary)}"
+        for group in groups[:3]
+    ]
 
 
 def _why(report: Report) -> str:

@@ -18,8 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.progress import Progress
-from bot.render.grouping import FindingGroup, commands, findings, outcomes
+from bot.render.grouping import FindingGroup, TableGroup, commands, findings, outcomes, tables
 from bot.render.plaintext import to_text
+from bot.render.tables import heading
 from bot.render.threadtext import thread_as_text
 from bot.render.words import agents, counted, duration, one_line, plain, some, title, verdict
 from handlers.model import Report, Verdict, worst_first
@@ -49,6 +50,10 @@ def report(console: Console, report: Report) -> None:
     console.print(Text(f"{counts}. Run {one_line(report.run)}{asked}{cancelled}, took {duration(report.duration_s)}"))
     if report.agents:
         console.print(_each(report) if len(report.agents) <= _MOST_ROWS else _grouped(report))
+    for shown in tables(report)[:_MOST_ROWS]:
+        console.print()
+        console.print(Text(heading(shown), _STYLES[shown.table.verdict]))
+        console.print(_device_table(shown))
     for group in findings(report):
         _finding(console, group)
     for command in commands(report):
@@ -133,6 +138,13 @@ def _each(report: Report) -> Table:
             Text(duration(result.duration_s)),
             Text(one_line(result.reason)),
         )
+    return table
+
+
+def _device_table(shown: TableGroup) -> Table:
+    table = _table(*shown.table.columns)
+    for row in shown.table.rows:
+        table.add_row(*(Text(one_line(cell, 200)) for cell in row))
     return table
 
 

@@ -1,7 +1,7 @@
 """
 The thread below a finished run: what failed and where, every finding with what to do, the commands, the files.
 
-At most six posts whatever the report holds; the rest is in the files, and the posts say so.
+At most seven posts whatever the report holds; the rest is in the files, and the posts say so.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from bot.render.grouping import Command, FindingGroup, commands, findings, outcomes
+from bot.render.grouping import Command, FindingGroup, commands, findings, outcomes, tables
 from bot.render.plaintext import to_text
 from bot.render.post import Block, File, Post, context, fit, header, preformatted, rich_line, section
+from bot.render.tables import heading, lines
 from bot.render.words import agents, cut, mrkdwn, one_line, plain, some, title, verdict
 from handlers.model import Report, Step, Verdict
+from handlers.tc.document import unpacked
 
 MOST_FINDINGS = 4
+MOST_TABLES = 6
 _MOST_GROUPS = 12
 _MOST_STEPS = 5
 _MOST_COMMANDS = 6
@@ -34,21 +37,37 @@ _PLATFORMS = {
 
 
 def thread(report: Report, *, events_url: str | None = None) -> Sequence[Post]:
-    """`summary`, up to four `finding:<code>`, `commands`: in the order in which they are posted."""
+    """`summary`, `tables`, up to four `finding:<code>`, `commands`: in the order in which they are posted."""
     groups = findings(report)
     shown = groups[:MOST_FINDINGS]
-    posts = [_summary(report, len(groups) - len(shown)), *map(_finding, shown)]
+    posts = [_summary(report, len(groups) - len(shown)), *_tables(report), *map(_finding, shown)]
     last = _commands(report, events_url)
     return [fit(post) for post in ([*posts, last] if last else posts)]
 
 
 def files(report: Report) -> Sequence[File]:
     """The whole report: for programs, and to read."""
-    name = "csm-" + re.sub(r"[^A-Za-z0-9._-]", "_", report.run)[:80]
+    name = f"csm-{_safe(report.run)}"
     what = title(report.command, report.target)
     return [
         _file(f"{name}.json", f"{what}: report (JSON)", report.to_json(), "json"),
         _file(f"{name}.txt", f"{what}: report (text)", to_text(report), "text"),
+        *evidence_files(report),
+    ]
+
+
+def evidence_files(report: Report) -> Sequence[File]:
+    """What the verdicts rest on: a document for each outcome, to be judged again with `csm tc --evidence`."""
+    what = title(report.command, report.target)
+    return [
+        _file(
+            f"csm-{_safe(report.run)}-{_safe(result.agent)}.evidence.json",
+            f"{what}: evidence of {one_line(result.agent, 80)}",
+            document,
+            "json",
+        )
+        for result in report.agents
+        if (document := unpacked(result.document))
     ]
 
 
@@ -58,6 +77,10 @@ def safe_link(url: str) -> str:
         return ""
     found = quote(url, safe=":/?#[]@!$&'()*+,;=%~")
     return found if len(found) <= 3000 else ""
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text)[:80]
 
 
 def _file(name: str, what: str, content: str, kind: str) -> File:
@@ -90,6 +113,24 @@ def _summary(report: Report, hidden: int) -> Post:
         small = f"{hidden} more findings are not shown here. {small}"
     text = "\n".join(["By outcome, worst first:", *lines, small])
     return Post("summary", text, (*[section(line) for line in lines], context(small)))
+
+
+def _tables(report: Report) -> Sequence[Post]:
+    """What was looked at, alike together."""
+    groups = tables(report)
+    if not groups:
+        return []
+    blocks: list[Block] = [section("*Devices, alike together, worst first*")]
+    said = ["Devices, alike together, worst first:"]
+    for group in groups[:MOST_TABLES]:
+        head = mrkdwn(heading(group), 400)
+        blocks += [section(head), preformatted("\n".join(lines(group.table)))]
+        said.append(head)
+    if len(groups) > MOST_TABLES:
+        rest = f"… and {len(groups) - MOST_TABLES} more kinds of devices, in the files of this thread"
+        blocks.append(context(rest))
+        said.append(rest)
+    return [Post("tables", "\n".join(said), tuple(blocks))]
 
 
 def _finding(group: FindingGroup) -> Post:

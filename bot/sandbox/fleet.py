@@ -13,6 +13,22 @@ AGENT_FAULTS = {**agent.FAULTS, **flare_agent.FAULTS}
 
 VERSIONS = ("7.70.1", "7.66.0", "7.60.1", "7.50.3", "7.72.4", "7.78.0")
 
+NETWORKS = (
+    "none",
+    "cilium-tcx",
+    "aws",
+    "none",
+    "none",
+    "cilium-tcx",
+    "none",
+    "aws",
+    "none",
+    "none",
+    "none",
+    "unprivileged",
+)
+"""Of a dozen nodes, as no single cluster has them: to show what a tc check says of each."""
+
 
 def fleet(agents: int) -> Iterator[Pod]:
     """
@@ -26,4 +42,5 @@ def fleet(agents: int) -> Iterator[Pod]:
         security_agent = version != "7.78.0"
         containers = ("agent", "security-agent", "system-probe") if security_agent else ("agent", "system-probe")
         behaviour = Behaviour(version=version, security_agent=security_agent, fault=fault)
-        yield Pod(f"datadog-{number:04d}", f"node-{number}", behaviour, containers=containers)
+        network = NETWORKS[(number - 1) % len(NETWORKS)]
+        yield Pod(f"datadog-{number:04d}", f"node-{number}", behaviour, containers=containers, network=network)

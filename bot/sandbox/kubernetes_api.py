@@ -27,8 +27,8 @@ from typing import Any
 import yaml
 from aiohttp import WSMsgType, web
 
-from bot.sandbox import flare_agent
-from bot.sandbox.agent import NAMES, Behaviour, reply
+from bot.sandbox import flare_agent, nodes
+from bot.sandbox.agent import NAMES, Behaviour, Reply, reply
 from bot.sandbox.certificate import server_context
 from bot.sandbox.kubernetes_objects import NAMESPACED, Conflict, Missing, Objects, made_metadata
 from handlers.executors.ending import PYTHONS, VARIABLE
@@ -51,6 +51,8 @@ class Pod:
     behaviour: Behaviour = field(default_factory=Behaviour)
     namespace: str = "datadog"
     containers: tuple[str, ...] = ("agent", "security-agent", "system-probe")
+    network: str = "none"
+    """What its node's network is made of: a name of `bot.sandbox.nodes.NETWORKS`."""
     phase: str = "Running"
     not_ready: Mapping[str, str] = field(default_factory=dict)
     """Containers that are not ready, and the reason why they wait."""
@@ -450,6 +452,10 @@ class _Exec:
         argv, env = _without_env(command)
         if argv[0] in PYTHONS and argv[-2].startswith(f"{VARIABLE}="):
             await self._end(argv)
+        elif any(nodes.MARK in word for word in argv):
+            self._api.commands.append((self._pod.name, tuple(argv)))
+            document = nodes.evidence(self._pod.network, self._pod.behaviour.version)
+            await self._answer(env, Reply(json.dumps(document) + "\n", delay_s=self._pod.behaviour.delay_s))
         elif argv[0] in self._pod.binaries or argv[0] in PYTHONS:
             self._api.commands.append((self._pod.name, tuple(argv)))
             await self._process([*self._pod.binaries.get(argv[0], [sys.executable]), *argv[1:]], env)
@@ -462,7 +468,7 @@ class _Exec:
             await self._process([sys.executable, "-S", flare_agent.__file__, *argv], {**env, **stand_in})
         elif argv[0].rsplit("/", 1)[-1] in NAMES:
             self._api.commands.append((self._pod.name, tuple(argv)))
-            await self._answer(argv, env)
+            await self._answer(env, reply(argv, env, self._pod.behaviour))
         elif command[0] == "env":
             await self._send(STDERR, f"env: ‘{argv[0]}’: No such file or directory\n".encode())
             await self._finish(127)
@@ -482,8 +488,7 @@ class _Exec:
         else:
             await self._process([sys.executable, *argv[1:]], {})
 
-    async def _answer(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
-        answer = reply(argv, env, self._pod.behaviour)
+    async def _answer(self, env: Mapping[str, str], answer: Reply) -> None:
         mark = f"{VARIABLE}={env.get(VARIABLE, '')}"
         inline = self._api._inline[mark] = _Inline(mark)  # noqa: SLF001
         reading = asyncio.create_task(self._feed())

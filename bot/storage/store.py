@@ -206,7 +206,7 @@ class Store:
 
     async def finish(self, run: str, report: Report, at: float) -> None:
         """Keep the report. The run's thread may still be on its way."""
-        kept = report.to_json(indent=None)
+        kept = report.to_json(indent=None, documents=True)
         statement = sa.update(runs).where(runs.c.id == run)
         counts = ", ".join(f"{number} {verdict}" for verdict, number in report.counts.items())
         entry = Entry(

@@ -82,7 +82,7 @@ TC: Mapping[str, Kind] = {
         _HIGH, _FAIL, "The Agent's filters are missing: {detail} has their priority and their handle."
     ),
     "tc.removed": Kind(
-        _HIGH, _FAIL, "The Agent's filters are gone where {detail} is attached with tcx and removes classic filters."
+        _MEDIUM, _FAIL, "The Agent's filters are gone where {detail} is attached with tcx and removes classic filters."
     ),
     "tc.not_attached": Kind(_MEDIUM, _WARN, "The Agent has no filter on any device of this node."),
     "tc.missing": Kind(_MEDIUM, _WARN, "The Agent's filters are missing on {detail}."),

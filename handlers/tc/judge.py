@@ -147,10 +147,10 @@ class _Judge:
 
     def _summed_up(self, code: str, rulings: Sequence[tuple[JudgedDevice, Direction, Ruling]]) -> Found:
         links = {(r.link.who, r.link.what, r.link.entry.pref): r.link for _, _, r in rulings if r.link}
-        who = _some(dict.fromkeys(_named(link) for link in links.values()), 2)
+        who = _all_named(links.values())
         where = _places([(each, direction) for each, direction, _ in rulings])
         why = next((ruling.detail for _, _, ruling in rulings if ruling.detail), "")
-        detail = f"{who} ({where})" if who else where
+        detail = f"{who} on {where}" if who else where
         if code == "tc.unseen":
             detail = f"{why}, on {where}"
         return Found(code, detail, _lines(rulings, self._priority), tuple(links.values()))
@@ -182,7 +182,7 @@ class _Judge:
         ]  # fmt: skip
         if not prone:
             return []
-        detail = _some(dict.fromkeys(_named(link) for link in prone), 2)
+        detail = _all_named(prone)
         evidence = tuple(dict.fromkeys(f"{_named(link)}: priority 1, handle {link.entry.handle}" for link in prone))
         if self._version is not None:
             return (
@@ -242,6 +242,15 @@ def _named(link: Link) -> str:
     if link.vendor is None:
         return f"{what} of an unknown vendor" if link.entry.kind == "bpf" else f"a {what} filter"
     return f"{link.vendor.name}'s {what}"
+
+
+def _all_named(links: Iterable[Link]) -> str:
+    """`Cilium (cil_from_container, cil_to_container)`, for people."""
+    programs: dict[str, dict[str, None]] = {}
+    for link in links:
+        who = link.vendor.name if link.vendor else ("an unknown vendor" if link.entry.kind == "bpf" else "a filter")
+        programs.setdefault(who, {})[link.what[:60]] = None
+    return _some([f"{who} ({_some(what, 3)})" for who, what in programs.items()], 2)
 
 
 def _places(places: Iterable[tuple[JudgedDevice, Direction]]) -> str:

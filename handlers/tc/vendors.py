@@ -42,7 +42,7 @@ class Vendor:
 
 
 CILIUM_TCX = Vendor(
-    "Cilium (tcx)",
+    "Cilium with tcx",
     r"cil_.*",
     frozenset((_TCX,)),
     "1.16 and newer by default, where the kernel is 6.6 or newer",
@@ -68,7 +68,7 @@ VENDORS: tuple[Vendor, ...] = (
     ),
     CILIUM_TCX,
     Vendor(
-        "Cilium (netkit)",
+        "Cilium with netkit",
         r"cil_.*",
         frozenset((_NETKIT,)),
         "with netkit devices, on kernel 6.7 or newer",
