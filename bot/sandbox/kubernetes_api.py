@@ -434,6 +434,9 @@ class _Exec:
         self._container = container
         self._socket = socket
         self._wants_stdin = wants_stdin
+        self._unread = 0
+        """Bytes of its input that a command of this process still wants to read."""
+        self._has_read = asyncio.Event()
         self._seen = time.monotonic()
 
     @property
@@ -454,6 +457,7 @@ class _Exec:
             await self._end(argv)
         elif any(nodes.MARK in word for word in argv):
             self._api.commands.append((self._pod.name, tuple(argv)))
+            self._unread = nodes.length_of_input(argv)
             document = nodes.evidence(self._pod.network, self._pod.behaviour.version)
             await self._answer(env, Reply(json.dumps(document) + "\n", delay_s=self._pod.behaviour.delay_s))
         elif argv[0] in self._pod.binaries or argv[0] in PYTHONS:
@@ -493,6 +497,8 @@ class _Exec:
         inline = self._api._inline[mark] = _Inline(mark)  # noqa: SLF001
         reading = asyncio.create_task(self._feed())
         try:
+            if self._unread > 0:
+                await self._has_read.wait()
             if self._pod.fault == "cut":
                 await self._send(STDOUT, answer.stdout_bytes[: len(answer.stdout_bytes) // 2])
                 self.abort()
@@ -569,8 +575,14 @@ class _Exec:
             if message.type is WSMsgType.PING:
                 await self._socket.pong(message.data)
             if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                self._has_read.set()
                 return
-            if message.type is not WSMsgType.BINARY or process is None or process.stdin is None:
+            if message.type is not WSMsgType.BINARY:
+                continue
+            if process is None or process.stdin is None:
+                self._unread -= len(message.data) - 1
+                if self._unread <= 0:
+                    self._has_read.set()
                 continue
             if message.data[0] == STDIN:
                 process.stdin.write(message.data[1:])
