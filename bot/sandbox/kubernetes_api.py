@@ -163,6 +163,8 @@ class KubernetesApi:
         self.token = secrets.token_urlsafe(24)
         self.rights = {"list pods", "get pods/exec", "create pods/exec"}
         """What the account may do in the Agents' namespace, as a role's rules would say it; `*` is everything."""
+        self.plugin_rights = {"list daemonsets", "get configmaps"}
+        """The same in `kube-system`, where the network plugin is."""
         self._tls = tls
         self._authority = b""
         self.execs = 0
@@ -221,6 +223,17 @@ class KubernetesApi:
     def ledger(self, pod: str) -> Sequence[Mapping[str, Any]]:
         """What the flares of a pod's Agent were told, in order: see `flare_agent.read_ledger`."""
         return flare_agent.read_ledger(str(self.tmp(pod)))
+
+    def install_network_plugin(self, name: str, *images: str, cilium: Mapping[str, str] | None = None) -> None:
+        """Give the cluster a DaemonSet in `kube-system`, and perhaps Cilium's settings."""
+        with contextlib.suppress(Conflict):
+            self.objects.create("namespaces", "", {"metadata": {"name": "kube-system"}})
+        containers = [{"name": f"{name}-{number}", "image": image} for number, image in enumerate(images)]
+        spec = {"template": {"spec": {"containers": containers}}}
+        self.objects.create("daemonsets", "kube-system", {"metadata": {"name": name}, "spec": spec})
+        if cilium is not None:
+            settings = {"metadata": {"name": "cilium-config"}, "data": dict(cilium)}
+            self.objects.create("configmaps", "kube-system", settings)
 
     def cut(self, pod: str) -> None:
         """Cut every exec's connection to a pod. What runs there goes on, without an input."""
@@ -286,16 +299,18 @@ class KubernetesApi:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if token == self.admin_token:
             return True
+        if token == self.token and namespace == "kube-system":
+            return bool({f"{verb} {resource}", "*"} & self.plugin_rights)
         if token == self.token:
             in_its_own = namespace in {pod.namespace for pod in self.pods.values()} or not self.pods
             return in_its_own and bool({f"{verb} {resource}", "*"} & self.rights)
-        account = self.objects.account(token)
-        return None if account is None else self.objects.allows(account, verb, resource, namespace)
+        account, name = self.objects.account(token), request.match_info.get("name", "")
+        return None if account is None else self.objects.allows(account, verb, resource, namespace, name)
 
     # -- objects --------------------------------------------------------------------------------------------
 
     def _add_objects(self, router: web.UrlDispatcher) -> None:
-        within = "/{group:api/v1|apis/rbac.authorization.k8s.io/v1}/namespaces/{namespace}"
+        within = "/{group:api/v1|apis/apps/v1|apis/rbac.authorization.k8s.io/v1}/namespaces/{namespace}"
         kind = "{kind:" + "|".join((*NAMESPACED, "pods")) + "}"
         answered = self._answered
         router.add_post("/api/v1/{kind:namespaces}", answered("create", self._create))
@@ -303,6 +318,7 @@ class KubernetesApi:
         router.add_delete("/api/v1/{kind:namespaces}/{name}", answered("delete", self._delete))
         router.add_post(f"{within}/serviceaccounts/{{name}}/token", answered("create", self._token))
         router.add_post(f"{within}/{kind}", answered("create", self._create))
+        router.add_get(f"{within}/{{kind:daemonsets}}", answered("list", self._list_objects))
         router.add_get(f"{within}/{kind}/{{name}}", answered("get", self._get))
         router.add_delete(f"{within}/{kind}/{{name}}", answered("delete", self._delete))
 
@@ -338,6 +354,9 @@ class KubernetesApi:
     async def _get(self, request: web.Request, kind: str, namespace: str) -> dict[str, Any]:
         name = request.match_info["name"]
         return self._pod(namespace, name).as_json() if kind == "pods" else self.objects.get(kind, namespace, name)
+
+    async def _list_objects(self, _request: web.Request, kind: str, namespace: str) -> dict[str, Any]:
+        return self.objects.list(kind, namespace)
 
     async def _delete(self, request: web.Request, kind: str, namespace: str) -> dict[str, Any]:
         name = request.match_info["name"]

@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-NAMESPACED = ("configmaps", "serviceaccounts", "roles", "rolebindings")
+NAMESPACED = ("configmaps", "daemonsets", "serviceaccounts", "roles", "rolebindings")
 _WORDS = {
     "namespaces": "Namespace",
     "configmaps": "ConfigMap",
+    "daemonsets": "DaemonSet",
     "serviceaccounts": "ServiceAccount",
     "roles": "Role",
     "rolebindings": "RoleBinding",
 }
+_GROUPS = {"daemonsets": "apps"}
+"""The API group of a kind; that of the others is empty, as far as rules need it."""
 
 
 class Conflict(Exception):
@@ -69,6 +72,11 @@ class Objects:
         except KeyError:
             raise Missing(f'{kind} "{name}" not found') from None
 
+    def list(self, kind: str, namespace: str) -> dict[str, Any]:
+        """All of a kind in a namespace, as the API lists them."""
+        items = [each for (of, within, _), each in self._objects.items() if (of, within) == (kind, namespace)]
+        return {"kind": f"{_WORDS[kind]}List", "metadata": {"resourceVersion": "1"}, "items": items}
+
     def delete(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         """Forget an object, and with a namespace all that is in it. Raises `Missing`."""
         gone = self.get(kind, namespace, name)
@@ -103,12 +111,13 @@ class Objects:
         """Whose token it is."""
         return self._tokens.get(token)
 
-    def allows(self, account: Account, verb: str, resource: str, namespace: str) -> bool:
+    def allows(self, account: Account, verb: str, resource: str, namespace: str, name: str = "") -> bool:
         """Whether a role that is bound to the account in this namespace has the verb on the resource."""
         return any(
             {verb, "*"} & set(rule.get("verbs") or ())
             and {resource, "*"} & set(rule.get("resources") or ())
-            and {"", "*"} & set(rule.get("apiGroups") or ())
+            and {_GROUPS.get(resource, ""), "*"} & set(rule.get("apiGroups") or ())
+            and name in (rule.get("resourceNames") or (name,))
             for rule in self._rules(account, namespace)
         )
 

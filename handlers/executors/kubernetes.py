@@ -37,6 +37,7 @@ from handlers.errors import (
     Vanished,
 )
 from handlers.executors.base import Limits, Session, Stream, run
+from handlers.executors.cluster import CILIUM, ClusterFacts, DaemonSet
 from handlers.executors.ending import PYTHONS, VARIABLE, ending_argv, is_ending, new_mark
 from handlers.executors.settings import KubernetesSettings
 from handlers.model import Agent, Container, Installation, Platform
@@ -52,6 +53,7 @@ STATUS_WAIT_S = 5.0
 MOST_RETRY_S = 10.0
 TRIES = 3
 PAGE = 500
+FACTS_GOOD_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class KubernetesExecutor:
         self._connecting = asyncio.Lock()
         self.server_date = ""
         """The cluster's clock, as its last answer told it (RFC 9110, Date)."""
+        self._facts: tuple[float, ClusterFacts] | None = None
+        self._asking = asyncio.Lock()
 
     async def agents(self) -> Sequence[Agent]:
         """The Agents' pods, by node name where that is unique."""
@@ -143,6 +147,14 @@ class KubernetesExecutor:
         answer = await self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
         return bool((answer.get("status") or {}).get("allowed"))
 
+    async def cluster_facts(self) -> ClusterFacts:
+        """See `KnowsCluster.cluster_facts`."""
+        async with self._asking:
+            now = asyncio.get_running_loop().time()
+            if self._facts is None or now >= self._facts[0]:
+                self._facts = (now + FACTS_GOOD_S, await self._ask_facts(self._settings.network_plugin_namespace))
+            return self._facts[1]
+
     async def aclose(self) -> None:
         """Release the connections."""
         api, self._api = self._api, None
@@ -187,6 +199,27 @@ class KubernetesExecutor:
         headers: dict[str, str] = {}
         await api.update_params_for_auth(headers, [], ["BearerToken"], None, None, None)
         return headers
+
+    async def _ask_facts(self, namespace: str) -> ClusterFacts:
+        unseen: list[str] = []
+
+        async def asked(path: str) -> Mapping[str, Any] | None:
+            try:
+                return await self._get(path, {})
+            except _NotThere:
+                return {}
+            except (TargetError, _Expired) as error:
+                unseen.append(str(error))
+                return None
+
+        sets = await asked(f"/apis/apps/v1/namespaces/{namespace}/daemonsets")
+        cilium = await asked(f"/api/v1/namespaces/{namespace}/configmaps/{CILIUM}")
+        return ClusterFacts(
+            namespace,
+            None if sets is None else tuple(map(_daemon_set, sets.get("items") or ())),
+            None if cilium is None else {str(key): str(value) for key, value in (cilium.get("data") or {}).items()},
+            tuple(unseen),
+        )
 
     async def _pods(self, selector: str) -> Sequence[Mapping[str, Any]]:
         """All pods of a selector, page by page. A token that has expired (410) starts again."""
@@ -250,6 +283,8 @@ class KubernetesExecutor:
             return TargetDenied(f"{self._target} answered {status}: {said}")
         if status == 410:
             return _Expired()
+        if status == 404:
+            return _NotThere(f"{self._target} answered 404: {said}")
         return TargetUnreachable(f"{self._target} answered {status}: {said}")
 
     async def _connect_exec(
@@ -410,6 +445,10 @@ async def _run_plain(
     return (await run(executor, agent, argv, container=container, limits=limits)).exit_status
 
 
+class _NotThere(TargetUnreachable):
+    """404: what was asked for is not there."""
+
+
 class _Expired(Exception):
     """410: the continue token is too old."""
 
@@ -418,6 +457,13 @@ def _is_agent(pod: Mapping[str, Any], *, checked: bool) -> bool:
     """The older label is shared with other components; an Agent has a container named `agent`."""
     names = {container["name"] for container in pod["spec"]["containers"]}
     return checked or bool(names & {"agent", "unprivileged-single-agent"})
+
+
+def _daemon_set(found: Mapping[str, Any]) -> DaemonSet:
+    template = (found.get("spec") or {}).get("template") or {}
+    containers = (template.get("spec") or {}).get("containers") or ()
+    name = str((found.get("metadata") or {}).get("name", ""))
+    return DaemonSet(name, tuple(str(each.get("image", "")) for each in containers))
 
 
 def _container(spec: Mapping[str, Any], status: Mapping[str, Any] | None) -> Container:

@@ -17,6 +17,8 @@ class KubernetesSettings(Frozen):
     namespace: str = "datadog"
     selector: str | None = None
     """A label selector for the Agents' pods; the chart's and the Operator's labels when not given."""
+    network_plugin_namespace: str = "kube-system"
+    """Where the DaemonSets of the network plugin are, and `cilium-config`: read by `tc` if csm may."""
     request_timeout_s: float = 20.0
     heartbeat_s: float = 20.0
     """How often a command's connection is pinged, so that nothing on the way takes it for dead: load balancers

@@ -10,19 +10,20 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
 from handlers.agent.findings import CODES
 from handlers.errors import BinaryMissing, ConnectionLost, ExecError, NotReady, Output
 from handlers.executors.base import Completed, Executor, Limits, converse
+from handlers.executors.cluster import ClusterFacts, KnowsCluster
 from handlers.executors.ending import PYTHONS
 from handlers.model import Agent, Invocation
 from handlers.ports import Clock
 from handlers.redaction import clean, clean_lines
 from handlers.tc import tools
 from handlers.tc.document import Unreadable, read_document
-from handlers.tc.evidence import Evidence
+from handlers.tc.evidence import MOST_NAME, Cluster, ClusterDaemonSet, Evidence
 
 CONTAINERS = ("system-probe", "security-agent", "agent", "unprivileged-single-agent")
 """Where the collector may run, the ones with the most rights first: system-probe may enter namespaces and read eBPF."""
@@ -74,11 +75,11 @@ class _Collecting:
             container = _container(self._agent)
             completed = await self._by_python(container)
             if completed is not None and completed.exit_status == 0:
-                return self._read(completed)
+                return await self._in_cluster(self._read(completed))
             evidence = await tools.collect(functools.partial(self._run, container=container, why=tools.WHY))
             if evidence is None:
                 return self._without_tools(completed)
-            return self._with(evidence=evidence)
+            return await self._in_cluster(self._with(evidence=evidence))
         except ExecError as error:
             return self._cut_short(error)
 
@@ -109,6 +110,13 @@ class _Collecting:
             self._invocations.append(
                 Invocation(argv=tuple(argv), container=container, why=why, exit_status=status, duration_s=took)
             )
+
+    async def _in_cluster(self, collected: Collected) -> Collected:
+        """Add what the cluster itself tells, where there is one."""
+        if collected.evidence is None or not isinstance(self._executor, KnowsCluster):
+            return collected
+        cluster = seen_of_cluster(await self._executor.cluster_facts())
+        return replace(collected, evidence=collected.evidence.model_copy(update={"cluster": cluster}))
 
     def _read(self, completed: Completed) -> Collected:
         try:
@@ -151,6 +159,38 @@ def collector_argv(python: str) -> tuple[str, ...]:
     )
     # Isolated from the environment, without site packages, and without writing compiled files.
     return (python, "-ISB", "-c", program)
+
+
+def seen_of_cluster(facts: ClusterFacts) -> Cluster:
+    """The facts as evidence: bounded and clean, and of Cilium's settings only those that matter here."""
+    sets = [
+        ClusterDaemonSet(name=_short(each.name), images=tuple(map(_short, each.images[:MOST_IMAGES])))
+        for each in (facts.daemon_sets or ())[:MOST_DAEMON_SETS]
+    ]
+    cilium = {key: _short(facts.cilium[key]) for key in CILIUM_KEYS if key in facts.cilium} if facts.cilium else {}
+    return Cluster(
+        namespace=_short(facts.namespace),
+        daemon_sets=None if facts.daemon_sets is None else tuple(sets),
+        cilium=None if facts.cilium is None else cilium,
+        unseen=tuple(clean(each, max_chars=300) for each in facts.unseen),
+    )
+
+
+MOST_DAEMON_SETS, MOST_IMAGES = 200, 10
+CILIUM_KEYS = (
+    "enable-tcx",
+    "bpf-filter-priority",
+    "datapath-mode",
+    "routing-mode",
+    "enable-endpoint-routes",
+    "enable-host-firewall",
+    "kube-proxy-replacement",
+    "devices",
+)
+
+
+def _short(words: str) -> str:
+    return " ".join(clean(words[:MOST_NAME], max_chars=MOST_NAME - 40).split())
 
 
 def _container(agent: Agent) -> str | None:

@@ -166,6 +166,24 @@ class AgentSeen(Seen):
     unseen: tuple[str, ...] = ()
 
 
+class ClusterDaemonSet(Seen):
+    """A DaemonSet of the network plugin's namespace."""
+
+    name: str = Field(max_length=MOST_NAME)
+    images: tuple[str, ...] = ()
+
+
+class Cluster(Seen):
+    """What the cluster tells without any exec. `None`: not seen."""
+
+    namespace: str = Field(default="", max_length=MOST_NAME)
+    daemon_sets: tuple[ClusterDaemonSet, ...] | None = None
+    cilium: Mapping[str, str] | None = None
+    """Those of Cilium's settings that concern its programs, from `cilium-config`; empty without Cilium."""
+    unseen: tuple[str, ...] = ()
+    """Why something was not seen. It takes nothing from what was seen on the node."""
+
+
 class Evidence(Seen):
     """The whole document."""
 
@@ -178,6 +196,8 @@ class Evidence(Seen):
     """Whether the kernel knows tcx. `None`: not seen."""
     duration_s: float = 0.0
     agent: AgentSeen = AgentSeen()
+    cluster: Cluster | None = None
+    """`None` where there is no cluster."""
     namespaces: tuple[Namespace, ...] = ()
     vanished: int = 0
     """How many namespaces were gone before they were read."""
