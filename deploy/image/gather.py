@@ -63,7 +63,7 @@ def main(app: Path, image: Path) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.exists():
         link.symlink_to(interpreter)
-    for folder in ("var/lib/csm", "etc/csm", "tmp"):
+    for folder in ("etc/csm", "tmp"):
         (image / folder).mkdir(parents=True, exist_ok=True)
     (image / "tmp").chmod(0o1777)
     (image / "etc/passwd").write_text(f"root:x:0:0::/root:/nonexistent\n{ACCOUNT}")
