@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import io
 import re
 import threading
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Archive:
     async def look(self, scratch: Scratch) -> Look:
         """Read it to its end, hash, list and scan it. Raises `ArchiveTrouble`."""
         async with scratch.open() as file:
-            size, sha256 = await self._fetch(file)
+            size, sha256 = await self._fetch(file, self._settings.archive_max_bytes)
             if await self.sha256() != sha256:
                 raise ArchiveTrouble("flare.archive_unsteady")
             try:
@@ -92,7 +93,13 @@ class Archive:
             raise _unreadable(done)
         raise ArchiveTrouble("flare.no_hash")
 
-    async def _fetch(self, file: BinaryIO) -> tuple[int, str]:
+    async def copy(self, most: int) -> tuple[bytes, str]:
+        """Its bytes, at most that many, and their hash. Raises `ArchiveTrouble`."""
+        file = io.BytesIO()
+        _, sha256 = await self._fetch(file, most)
+        return file.getvalue(), sha256
+
+    async def _fetch(self, file: BinaryIO, most: int) -> tuple[int, str]:
         """Its bytes into `file`; their number and hash, taken as they came."""
         digest = hashlib.sha256()
 
@@ -100,7 +107,6 @@ class Archive:
             digest.update(data)
             file.write(data)
 
-        most = self._settings.archive_max_bytes
         limits = Limits(deadline_s=self._settings.read_deadline_s, max_bytes=most)
         try:
             async with converse(

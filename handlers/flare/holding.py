@@ -95,6 +95,21 @@ class HeldFlare:
         self._decide()
         return await self._declined("declined", Verdict.SKIPPED, reason, ())
 
+    async def copy(self, most_bytes: int) -> bytes | None:
+        """
+        The approved archive's bytes, for a copy that somebody asked for; only after `approve`.
+
+        `None` when it is larger than that, cannot be read, or is not the reviewed one any more.
+        """
+        assert self.answered, "no byte of an archive leaves before it is approved"
+        if self.review.size > most_bytes:
+            return None
+        try:
+            data, sha256 = await self._archive.copy(most_bytes)
+        except ArchiveTrouble:
+            return None
+        return data if sha256 == self.review.sha256 else None
+
     def _decide(self) -> None:
         assert not self._decided, "a flare is decided once"
         self._decided = True

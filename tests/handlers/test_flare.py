@@ -306,6 +306,19 @@ async def test_without_pings_an_idle_connection_is_cut_and_told_as_lost(tmp_path
     assert result.findings[0].code == "flare.lost_waiting"
 
 
+async def test_a_copy_is_had_only_after_the_approval_and_only_of_the_reviewed_archive(agent: OneAgent) -> None:
+    async with agent.held(Behaviour()) as held:
+        with pytest.raises(AssertionError):
+            await held.copy(10**6)
+        await held.approve()
+        data = await held.copy(10**6)
+        assert data is not None
+        assert hashlib.sha256(data).hexdigest() == held.review.sha256
+        assert await held.copy(10) is None
+        meddle(Path(held.review.path), "longer")
+        assert await held.copy(10**6) is None
+
+
 async def test_a_flare_is_decided_once(agent: OneAgent) -> None:
     async with agent.held(Behaviour()) as held:
         await held.approve()
@@ -365,7 +378,7 @@ async def test_what_an_archive_hides_is_warned_about(agent: OneAgent) -> None:
         assert any("encrypted" in warning for warning in held.review.warnings)
     async with agent.held(Behaviour(fault="flare_hostile_names")) as held:
         names = "".join(file.name for file in held.review.files)
-        assert any("lead out" in warning for warning in held.review.warnings)
+        assert any("leads out" in warning for warning in held.review.warnings)
         assert not {"\n", "\x1b", "\u202e"} & set(names)
 
 
