@@ -25,6 +25,7 @@ from handlers.errors import ConfigurationError, CsmError, UsageError
 from handlers.model import Report, Verdict
 
 if TYPE_CHECKING:
+    from bot import grammar
     from bot.settings import Settings
     from bot.storage.store import RunRecord, RunRequest, Store
 
@@ -95,6 +96,10 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--format", choices=("table", "json", "junit"), default="table")
         if word == "tc":
             _add_tc_options(each)
+        if word == "flare":
+            answer = each.add_mutually_exclusive_group()
+            answer.add_argument("--yes", action="store_true", help="approve without being asked")
+            answer.add_argument("--no", action="store_true", help="build and review it, and decline")
     return parser
 
 
@@ -152,6 +157,8 @@ async def _line(options: argparse.Namespace, line: str) -> int:
         match command:
             case grammar.Selftest(target=target, agent=agent) | grammar.Tc(target=target, agent=agent):
                 return await _examine(options, settings, store, target, agent or "")
+            case grammar.Flare():
+                return await _flare(options, settings, store, command)
             case grammar.Runs(target=target):
                 return _runs(await store.recent_runs(target=target))
             case grammar.Show(run=run):
@@ -232,6 +239,14 @@ def _save(report: Report, folder: Path) -> None:
     for file in evidence_files(report):
         (folder / file.name).write_text(file.content, "utf-8")
         print(f"{file.title}: {folder / file.name}", file=sys.stderr)
+
+
+async def _flare(options: argparse.Namespace, settings: Settings, store: Store, line: grammar.Flare) -> int:
+    from bot.cli_flare import flare
+
+    report = await flare(options, settings, store, line)
+    _print(report, options.format)
+    return STATUS[report.verdict]
 
 
 @contextlib.contextmanager

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.progress import FlareProgress
+from bot.render import flare_text as text
 from bot.render.post import Block, File, Post, actions, button, context, fit, preformatted, section
 from bot.render.thread import safe_link
 from bot.render.words import duration, mrkdwn, one_line, person, plain, some, title, verdict
-from handlers.model import FlareFile, FlareReview, Report
+from handlers.model import FlareReview, Report
 
 MOST_FILES = 8
 """Files that the card names; the whole list is attached."""
@@ -97,7 +98,7 @@ def card(
     blocks += [preformatted(_command(review)), context(mrkdwn(_why(review), 400))]
     stands = f"Approving uploads this very archive, and no other. It may be approved until {clock(expires_at)}"
     blocks += [context(stands), actions(*_decisions(run, where, review))]
-    spoken = [heading, _size(review), f"it goes to {_destination(review)}", f"asked by {person(requested_by)}"]
+    spoken = [heading, text.size(review), f"it goes to {_destination(review)}", f"asked by {person(requested_by)}"]
     spoken += [_sensitive_line(review), *(mrkdwn(warning) for warning in review.warnings[:5]), stands]
     return fit(Post("review", ". ".join(spoken) + ".", tuple(blocks)))
 
@@ -115,25 +116,13 @@ def record(report: Report, review: FlareReview, *, ending: str, decided_by: str,
     if ending != "uploaded":
         blocks += _leftover(report)
     blocks.append(actions(_again(report.run, ending)))
-    said = [*(line.strip("*") for line in lines), _size(review), f"asked by {person(report.requested_by)}"]
+    said = [*(line.strip("*") for line in lines), text.size(review), f"asked by {person(report.requested_by)}"]
     return fit(Post("review", ". ".join(line.rstrip(".") for line in said) + ".", tuple(blocks)))
 
 
 def file_list(run: str, review: FlareReview) -> File:
     """Everything that is in the archive, with what looks sensitive, as text."""
-    lines = [
-        f"{plain(review.name)}  {_bytes(review.size)}",
-        f"SHA-256 {review.sha256}",
-        f"{_files(review.file_count)}, {_bytes(review.unpacked)} unpacked",
-        "",
-    ]
-    lines += [_listed(file) for file in review.files]
-    if review.file_count > len(review.files):
-        lines.append(f"… and {review.file_count - len(review.files)} more")
-    if review.unscanned:
-        lines += ["", f"Not looked into ({review.unscanned_count or len(review.unscanned)}):"]
-        lines += [one_line(each, 500) for each in review.unscanned]
-    return File(f"csm-{run}-files.txt", "Files of the archive", "\n".join(lines) + "\n", "text")
+    return File(f"csm-{run}-files.txt", "Files of the archive", text.file_list(review), "text")
 
 
 def clock(at: float) -> str:
@@ -147,7 +136,7 @@ def clock(at: float) -> str:
 
 def _facts(review: FlareReview, requested_by: str) -> Sequence[Block]:
     lines = [
-        f"*Archive:* `{mrkdwn(review.name, 200)}`, {_size(review)}",
+        f"*Archive:* `{mrkdwn(review.name, 200)}`, {text.size(review)}",
         f"*SHA-256:* `{mrkdwn(review.sha256, 64)}`",
         f"*Goes to:* {_destination(review)}",
         f"*Asked by:* {person(requested_by)}",
@@ -158,47 +147,20 @@ def _facts(review: FlareReview, requested_by: str) -> Sequence[Block]:
 def _contents(review: FlareReview) -> Iterator[Block]:
     lines = [f"*{_sensitive_line(review)}*"]
     found = [file for file in review.files if file.sensitive]
-    lines += [f"• `{mrkdwn(file.name, 120)}`: {_kinds(file.sensitive)}" for file in found[:MOST_FILES]]
+    lines += [f"• `{mrkdwn(file.name, 120)}`: {mrkdwn(text.kinds(file.sensitive))}" for file in found[:MOST_FILES]]
     if len(found) > MOST_FILES:
         lines.append(f"and {len(found) - MOST_FILES} more files; all are in the list below")
     yield section("\n".join(lines))
     if review.unscanned:
         number = review.unscanned_count or len(review.unscanned)
-        yield section(f"*Not looked into:* {_files(number)} ({mrkdwn(some(review.unscanned, 3), 600)})")
+        yield section(f"*Not looked into:* {text.files(number)} ({mrkdwn(some(review.unscanned, 3), 600)})")
 
 
 def _sensitive_line(review: FlareReview) -> str:
     if not review.sensitive:
         return "Nothing in it looks like a secret, as far as it could be looked into"
     files = sum(1 for file in review.files if file.sensitive)
-    return f"🔑 Looks sensitive: {_kinds(review.sensitive)}, in {_files(files)}"
-
-
-def _kinds(found: Mapping[str, int]) -> str:
-    ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{number} {mrkdwn(kind, 60)}" for kind, number in ranked[:8])
-
-
-def _listed(file: FlareFile) -> str:
-    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(file.sensitive.items()))
-    return f"{_bytes(file.size):>10}  {one_line(file.name, 500)}" + (f"   looks sensitive: {kinds}" if kinds else "")
-
-
-def _size(review: FlareReview) -> str:
-    return f"{_bytes(review.size)}, {_files(review.file_count)}, {_bytes(review.unpacked)} unpacked"
-
-
-def _files(number: int) -> str:
-    return f"{number} file" if number == 1 else f"{number} files"
-
-
-def _bytes(number: int) -> str:
-    size = float(number)
-    for unit in ("B", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+    return f"🔑 Looks sensitive: {mrkdwn(text.kinds(review.sensitive))}, in {text.files(files)}"
 
 
 def _case(case: str) -> str:
@@ -249,14 +211,14 @@ def _decision(ending: str) -> str:
     return "declined" if ending == "declined" else "approved"
 
 
-def _words(text: str, limit: int) -> dict[str, str]:
-    return {"type": "plain_text", "text": one_line(text, limit)}
+def _words(said: str, limit: int) -> dict[str, str]:
+    return {"type": "plain_text", "text": one_line(said, limit)}
 
 
-def _confirm(heading: str, text: str, yes: str, *, style: str = "primary") -> dict[str, Any]:
+def _confirm(heading: str, said: str, yes: str, *, style: str = "primary") -> dict[str, Any]:
     return {
         "title": _words(heading, 100),
-        "text": _words(text, 300),
+        "text": _words(said, 300),
         "confirm": _words(yes, 30),
         "deny": _words("Go back", 30),
         "style": style,
@@ -264,7 +226,7 @@ def _confirm(heading: str, text: str, yes: str, *, style: str = "primary") -> di
 
 
 def _decisions(run: str, where: str, review: FlareReview) -> Sequence[dict[str, Any]]:
-    what = f"{_bytes(review.size)} from {one_line(where, 60)} to {review.site}, {_plain_case(review)}"
+    what = f"{text.in_bytes(review.size)} from {one_line(where, 60)} to {review.site}, {_plain_case(review)}"
     value = f"{run} {review.sha256}"
     approve = _confirm("Upload this archive?", f"{what}, as {one_line(review.email, 80)}.", "Upload")
     decline = _confirm(

@@ -106,7 +106,7 @@ async def test_a_cluster_that_is_not_there_is_unknown_and_says_what_to_check(tmp
     [
         (("selftest", "cluster-b"), "cluster-a"),
         (("show", "r-nothing"), "no run"),
-        (("flare", "cluster-a", "1"), "not part of this version"),
+        (("flare", "cluster-a", "1"), "needs the e-mail address"),
     ],
 )
 async def test_a_wrong_line_is_status_2_with_one_that_would_have_worked(

@@ -1,0 +1,164 @@
+"""
+`csm flare` in a terminal: the same review, the same question, the same record.
+
+Who sits at a terminal cannot be known as Slack knows who clicks; so where the policy wants four eyes, `--yes` is
+refused, and whoever answers names the second person, which is what the record then holds. Without a terminal to
+ask at, and without `--yes` or `--no`, the answer is no. Ctrl-C never uploads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import getpass
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+from bot import grammar
+from bot.clock import SystemClock
+from bot.commands import flaring
+from bot.flare import Ending, Flare, FlareParts
+from bot.listeners.desk import run_id
+from bot.render.flare_text import review_text
+from bot.settings import Settings
+from bot.storage.approvals import Approvals
+from bot.storage.store import RunRequest, Store
+from bot.targets import executors
+from handlers.errors import UsageError
+from handlers.flare import FlareRequest
+from handlers.model import FlareReview, Report
+
+
+async def flare(options: argparse.Namespace, settings: Settings, store: Store, line: grammar.Flare) -> Report:
+    """Carry the line out, to the report. Raises `UsageError` before anything is run."""
+    four_eyes = settings.approvals.flare.four_eyes
+    if options.yes and four_eyes:
+        raise UsageError(
+            "The configuration wants four eyes (approvals.flare.four_eyes), so --yes is refused: somebody else must look.",
+            example=str(line),
+        )
+    asked = FlareRequest(case=line.case or "", email=line.email or "")
+    request = RunRequest(
+        id=run_id(f"{os.getpid()} {time.time_ns()}"),
+        command="flare",
+        target=line.target,
+        agent=line.agent or "",
+        requested_by=getpass.getuser(),
+        source="terminal",
+        accepted_at=time.time(),
+        case_id=asked.case,
+        email=asked.email,
+    )
+    await store.accept(request)
+    report = await _carried_out(options, settings, store, request)
+    await store.finish(request.id, report, time.time())
+    await store.update_run(request.id, state="done")
+    return report
+
+
+async def _carried_out(options: argparse.Namespace, settings: Settings, store: Store, request: RunRequest) -> Report:
+    how = flaring(settings)
+    approvals = Approvals(store)
+    holder = f"terminal-{secrets.token_hex(8)}"
+    parts = FlareParts(how.hold, store, approvals, SystemClock(), holder, how.expires_s)
+    executor = executors(settings)[request.target]
+    held = Flare(request, executor, parts)
+    question = _Question(options, held, approvals, settings.approvals.flare.four_eyes)
+    held.on_change, held.on_review = question.progress, question.ask
+    watching = asyncio.create_task(_cancelled(store, held), name="watch for a cancellation")
+    try:
+        with _interruptible(held):
+            return await held.carry_out()
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+        await executor.aclose()
+
+
+class _Question:
+    """The review and its question, on this terminal. What people read goes to stderr; stdout is the report's."""
+
+    def __init__(self, options: argparse.Namespace, held: Flare, approvals: Approvals, four_eyes: bool) -> None:
+        self._options = options
+        self._held = held
+        self._approvals = approvals
+        self._four_eyes = four_eyes
+        self._said = ""
+
+    def progress(self) -> None:
+        """Say what is being done, once each."""
+        step = self._held.progress.step
+        if step != self._said:
+            self._said = step
+            _say(f"{step} …")
+
+    async def ask(self, review: FlareReview) -> None:
+        """Show the review, get an answer, and put it on the record."""
+        request = self._held.request
+        _say(review_text(review, self._held.progress.target, self._held.expires_at))
+        by = await self._approver(review)
+        decision = "approve" if by else "decline"
+        await self._approvals.decide(
+            request.id, decision, sha256=review.sha256, by=by or request.requested_by, at=time.time(), where="terminal"
+        )
+        self._held.decided()
+
+    async def _approver(self, review: FlareReview) -> str:
+        """Who approves; nobody when it is declined."""
+        asked_by = self._held.request.requested_by
+        if self._options.yes or self._options.no:
+            return asked_by if self._options.yes else ""
+        if not sys.stdin.isatty():
+            _say("There is no terminal to ask at, so it is declined; --yes and --no answer beforehand.")
+            return ""
+        who = asked_by
+        if self._four_eyes:
+            who = await _line(f"Who else has looked at it? A name other than {asked_by}, or nothing to decline: ")
+            if not who or who.casefold() == asked_by.casefold():
+                return ""
+        answer = await _line(f"{who}, upload this archive to {review.destination}? [y/N] ")
+        return who[:100] if answer in {"y", "Y"} else ""
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+async def _line(prompt: str) -> str:
+    """A line that is typed. May be cancelled: nothing then waits for the keyboard any more."""
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    loop, typed = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sys.stdin, typed.set)
+    try:
+        await typed.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
+    return sys.stdin.readline().strip()
+
+
+async def _cancelled(store: Store, held: Flare) -> None:
+    """`csm cancel` in another terminal."""
+    clock = SystemClock()
+    while not await store.cancelled_by(held.request.id):
+        await clock.sleep(1.0)
+    held.end(Ending.CANCELLED)
+
+
+@contextlib.contextmanager
+def _interruptible(held: Flare) -> Iterator[None]:
+    """Ctrl-C, or being told to stop, ends it without an upload."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, held.end, Ending.CANCELLED)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
