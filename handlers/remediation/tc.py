@@ -271,11 +271,11 @@ _ADVICE: Mapping[str, tuple[str, tuple[Advice, ...]]] = {
         "See what was done to it: an attachment that failed, or somebody who removed a filter by hand. A restart of the Agent attaches anew.",
         (_module_log, _restart),
     ),
-    "tc.by_table": ("Ask the vendor whether this version still returns UNSPEC, or let csm read instructions (root).", (change_vendor,)),
+    "tc.by_table": ("Ask the vendor whether this version still returns UNSPEC, or let csm read its instructions: root, and CAP_SYSLOG for the helpers that it calls.", (change_vendor,)),
     "tc.not_applied": ("Restart system-probe: settings are read when it starts.", (_restart,)),
     "tc.cannot_tell": (
         (        "Ask the vendor whether its programs end the chain when they let a packet pass (TC_ACT_OK), or go on (TC_ACT_UNSPEC);"
-        " until then, assume that they end it. {better}"),
+        " until then, assume that they end it. With CAP_SYSLOG, system-probe's container shows which helpers they call. {better}"),
         _PRIORITY,
     ),
     "tc.priority_unseen": ("Let csm read the Agent's settings, or compare by hand with {current}.", _LOG),
