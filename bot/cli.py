@@ -89,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--once", metavar="LINE")
     sandbox.add_argument("--stay", action="store_true", help="after --once, stay up as long as there is a terminal")
     sandbox.add_argument("--json", action="store_true")
+    sandbox.add_argument(
+        "--fault", action="append", default=[], metavar="'NAME KEY=VALUE…'", help="break something from the start"
+    )
     operate.add_parsers(commands)
     for word in LINES:
         each = commands.add_parser(word, add_help=False)
@@ -130,7 +133,11 @@ def _help(line: Sequence[str]) -> int:
     topic = command.topic if isinstance(command, grammar.Help) else None
     from bot.listeners.commands import AVAILABLE
 
-    ours = ("serve", "sandbox [--port N] [--agents N] [--once LINE] [--json]", *operate.USAGE)
+    ours = (
+        "serve",
+        "sandbox [--port N] [--agents N] [--once LINE] [--json] [--fault 'NAME KEY=VALUE…']",
+        *operate.USAGE,
+    )
     for usage in ours if topic is None else ():
         print(f"csm {usage}")
     for usage in grammar.usage(topic, available=AVAILABLE):

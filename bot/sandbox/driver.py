@@ -7,9 +7,11 @@ Works on a `LocalSlack` in this process and waits for its changes; nothing here 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from bot.render.terminal import thread_as_text
 from bot.render.words import COMMANDS
 from bot.sandbox.slack.server import LocalSlack
 
@@ -29,16 +31,32 @@ class Driver:
         """Type a line; returns when the app has acknowledged it, or Slack gave up on it."""
         await self._slack.people.command(self.user, self.channel, line)
 
-    async def click(self, message: Message, action_id: str) -> None:
-        """Click a button of a message."""
-        await self._slack.people.click(self.user, self.channel, message["ts"], action_id)
+    async def click(self, message: Message, action_id: str, value: Mapping[str, Any] | None = None) -> None:
+        """Click a button of a message; `value` is what an element of another kind is set to (`{"selected_user": …}`)."""
+        await self._slack.people.click(self.user, self.channel, message["ts"], action_id, value)
+
+    async def choose(self, message: Message, action_id: str, words: str) -> None:
+        """Choose in a select, an overflow menu or radio buttons of a message, by the words that the choice shows."""
+        element = next(e for e in elements(message) if e.get("action_id") == action_id)
+        groups = element.get("option_groups") or [element]
+        options = [option for group in groups for option in group["options"]]
+        option = next((option for option in options if option["text"]["text"] == words), None)
+        if option is None:
+            shown = ", ".join(option["text"]["text"] for option in options)
+            raise LookupError(f"{words!r} is not offered; there are {shown}")
+        await self.click(message, action_id, {"selected_option": option})
+
+    async def view(self) -> Mapping[str, Any]:
+        """The modal that this person sees, when it has come."""
+        return await self.until(lambda: next(reversed(self._views()), None))
 
     async def submit(self, values: Mapping[str, Any]) -> Mapping[str, str]:
         """Submit the open modal. Returns the errors that are shown in it."""
-        view = await self.until(
-            lambda: next((v for v in self._slack.workspace.views.values() if v["_user"] == self._id), None)
-        )
+        view = await self.view()
         return await self._slack.people.submit(self.user, view["id"], values)
+
+    def _views(self) -> Sequence[Mapping[str, Any]]:
+        return [view for view in self._slack.workspace.views.values() if view["_user"] == self._id]
 
     def messages(self, channel: str | None = None) -> Sequence[Message]:
         """The channel as this person sees it, oldest first, without the threads' replies."""
@@ -55,9 +73,25 @@ class Driver:
     def file(self, name: str) -> str:
         """The text of a file that was shared, by its name's end."""
         files = self._slack.workspace.files.values()
-        return next(
-            self._slack.workspace.contents[file["id"]].decode() for file in files if file["name"].endswith(name)
-        )
+        return next(self._contents(file) for file in files if file["name"].endswith(name))
+
+    def files(self, root: Message) -> Mapping[str, str]:
+        """The files of a thread, by name, as text."""
+        return {file["name"]: self._contents(file) for m in self.thread(root) for file in m.get("files", [])}
+
+    def report(self, root: Message) -> dict[str, Any]:
+        """The report of a finished run, from the JSON file in its thread."""
+        found: dict[str, Any] = json.loads(next(t for name, t in self.files(root).items() if name.endswith(".json")))
+        return found
+
+    def read(self, root: Message | None = None) -> str:
+        """What is on the screen, as text: the channel, or a thread."""
+        names = {user.id: user.name for user in self._slack.workspace.users.values()}
+        shown = self.messages() if root is None else self.thread(root)
+        return "\n".join([thread_as_text(shown, names), *(self.notices() if root is None else [])])
+
+    def _contents(self, file: Mapping[str, Any]) -> str:
+        return self._slack.workspace.contents[file["id"]].decode("utf-8", "replace")
 
     async def until(self, found: Callable[[], T | None], *, within_s: float = 30.0) -> T:
         """Wait until something is there. Raises `TimeoutError` with what the channel shows instead."""
@@ -121,6 +155,12 @@ def is_final(message: Message) -> bool:
 
 def actions(message: Message) -> Sequence[str]:
     """What can be clicked in a message, by action id."""
-    return [
-        e["action_id"] for block in message.get("blocks") or [] for e in block.get("elements", []) if "action_id" in e
-    ]
+    return [each["action_id"] for each in elements(message) if "action_id" in each]
+
+
+def elements(message: Message) -> Sequence[Mapping[str, Any]]:
+    """The elements of a message's blocks, accessories and inputs included."""
+    found: list[Mapping[str, Any]] = []
+    for block in message.get("blocks") or []:
+        found += [*block.get("elements", []), *filter(None, (block.get("accessory"), block.get("element")))]
+    return found

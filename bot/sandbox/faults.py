@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from bot.sandbox import kubernetes_api
+from bot.sandbox.agent import Behaviour
 from bot.sandbox.fleet import AGENT_FAULTS as FAULTS
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from bot.sandbox.slack.faults import Broken, Fault, Field, choice, number
 from bot.sandbox.slack.people import BadRequest
 from bot.sandbox.slack.server import LocalSlack
+from bot.sandbox.stand_ins import StandIn
 
 WELL = ("", "nothing: it is well")
 METHODS = (
@@ -52,39 +55,67 @@ class Process(Protocol):
         """Kill it."""
 
 
-def fleet_faults(cluster: KubernetesApi) -> Sequence[Fault]:
-    """What the Agents and the nodes of the stand-in cluster may do wrong."""
-    from_start = {pod.name: pod.behaviour.fault for pod in cluster.pods.values()}
+class Fleet:
+    """Every stand-in Agent: the pods of the cluster, and those beside it, which may come later."""
+
+    def __init__(self, cluster: KubernetesApi, others: Callable[[], Sequence[StandIn]]) -> None:
+        self._cluster = cluster
+        self._others = others
+        self._from_start = {name: behaviour.fault for name, behaviour in self.behaviours().items()}
+
+    def behaviours(self) -> Mapping[str, Behaviour]:
+        """What each plays, by its Agent's name."""
+        pods = {pod.node: pod.behaviour for pod in self._cluster.pods.values()}
+        return pods | {other.name: other.behaviour for other in self._others()}
+
+    async def misbehave(self, name: str, fault: str) -> None:
+        """Give an Agent a fault of `bot.sandbox.agent.FAULTS`, or none. Raises `BadRequest`."""
+        for other in self._others():
+            if other.name == name:
+                await other.play(replace(other.behaviour, fault=fault))
+                return
+        _pod(self._cluster, name).behaviour.fault = fault
+
+    def faulty(self) -> Iterable[Broken]:
+        """Those that misbehave now."""
+        for name, behaviour in self.behaviours().items():
+            if fault := behaviour.fault:
+                # An Agent that came later came with its fault.
+                since_start = self._from_start.setdefault(name, fault) == fault
+                heal = {"fault": "agent", "agent": name, "is": ""}
+                yield Broken(f"{name}: {FAULTS[fault]}", heal, on_purpose=since_start)
+
+
+def fleet_faults(cluster: KubernetesApi, others: Callable[[], Sequence[StandIn]] = tuple) -> Sequence[Fault]:
+    """What the Agents, and the nodes of the stand-in cluster, may do wrong."""
+    fleet = Fleet(cluster, others)
 
     async def agent(body: Mapping[str, Any]) -> None:
-        _pod(cluster, str(body["agent"])).behaviour.fault = choice(body, "is", FAULTS)
+        await fleet.misbehave(str(body["agent"]), choice(body, "is", FAULTS))
 
     async def node(body: Mapping[str, Any]) -> None:
         _pod(cluster, str(body["node"])).fault = choice({"is": "vanish", **body}, "is", kubernetes_api.FAULTS)
 
-    def faulty_agents() -> Iterable[Broken]:
-        for pod in cluster.pods.values():
-            if fault := pod.behaviour.fault:
-                heal = {"fault": "agent", "agent": pod.node, "is": ""}
-                yield Broken(f"{pod.node}: {FAULTS[fault]}", heal, on_purpose=fault == from_start[pod.name])
-
     def faulty_nodes() -> Iterable[Broken]:
         for pod in cluster.pods.values():
             if pod.fault:
-                words = kubernetes_api.FAULTS[pod.fault]
-                yield Broken(f"{pod.node}: {words}", {"fault": "node", "node": pod.node, "is": ""})
+                heal = {"fault": "node", "node": pod.node, "is": ""}
+                yield Broken(f"{pod.node}: {kubernetes_api.FAULTS[pod.fault]}", heal)
 
     def agents() -> Sequence[tuple[str, str]]:
-        return [(pod.node, f"{pod.node} ({pod.behaviour.version})") for pod in cluster.pods.values()]
+        return [(name, f"{name} ({behaviour.version})") for name, behaviour in fleet.behaviours().items()]
+
+    def nodes() -> Sequence[tuple[str, str]]:
+        return [(pod.node, pod.node) for pod in cluster.pods.values()]
 
     return (
         Fault(
             "agent", "An Agent misbehaves", "It hangs, fails its tests, or answers what nobody expects.", agent,
-            lambda: [Field("agent", "Agent", agents()), Field("is", "What is wrong", [*FAULTS.items(), WELL])], faulty_agents,
+            lambda: [Field("agent", "Agent", agents()), Field("is", "What is wrong", [*FAULTS.items(), WELL])], fleet.faulty,
         ),
         Fault(
             "node", "A node misbehaves", "The cluster lists it, and its commands do not get through.", node,
-            lambda: [Field("node", "Node", agents()), Field("is", "What is wrong", [*kubernetes_api.FAULTS.items(), WELL])], faulty_nodes,
+            lambda: [Field("node", "Node", nodes()), Field("is", "What is wrong", [*kubernetes_api.FAULTS.items(), WELL])], faulty_nodes,
         ),
     )  # fmt: skip
 

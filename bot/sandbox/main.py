@@ -4,76 +4,118 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import errno
 import json
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 from bot.cli_status import STATUS
-from bot.render.terminal import thread_as_text
 from bot.sandbox.driver import Driver, Message, is_run
+from bot.sandbox.slack.people import BadRequest
 from bot.sandbox.world import World, world
+from handlers.errors import UsageError
 from handlers.model import Verdict
+
+EXAMPLE = "sandbox --fault 'agent agent=node-3 is=hang'"
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_sandbox(options: argparse.Namespace) -> int:
-    """Run the sandbox as the options say; returns the exit status."""
-    return asyncio.run(_run(options))
+    """Run the sandbox as the options say; returns the exit status. Raises `UsageError` for what it cannot be told."""
+    try:
+        return asyncio.run(_until_told(_sandbox(options)))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        words = f"Port {options.port} is taken. Choose another with --port, or leave it out."
+        raise UsageError(words) from error
 
 
-async def _run(options: argparse.Namespace) -> int:
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with world(port=options.port, agents=options.agents) as made:
+async def _until_told(work: Coroutine[Any, Any, int]) -> int:
+    """Do it until it ends, or until Ctrl-C, SIGTERM or the end of the terminal; it gets to clean up in either case."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        for number in ENDINGS:
+            loop.add_signal_handler(number, lambda: None)  # once is enough, and the cleaning is not to be disturbed
+        task.cancel()
+
+    for number in ENDINGS:
+        loop.add_signal_handler(number, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return 128 + signal.SIGINT
+
+
+async def _sandbox(options: argparse.Namespace) -> int:
+    async with world(port=options.port, agents=options.agents, whole_fleet=True) as made:
+        for fault in options.fault:
+            await _break(made, fault)
         status = 0
         if options.once:
             status = await _once(made, options.once, as_json=options.json)
             if not (options.stay and sys.stdout.isatty()):
                 return status
         _say_where(made, as_json=options.json)
-        await stopping.wait()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
         return status
 
 
+async def _break(made: World, words: str) -> None:
+    """`agent agent=node-3 is=hang`, as the request that the page would make."""
+    name, *settings = words.split() or [""]
+    body = {"fault": name, **dict(word.partition("=")[::2] for word in settings)}
+    try:
+        await made.slack.control.faults.do(body)
+    except BadRequest as error:
+        raise UsageError(f"--fault {words!r}: {error}", example=EXAMPLE) from error
+    except KeyError as error:
+        raise UsageError(f"--fault {words!r}: {error.args[0]} is missing", example=EXAMPLE) from error
+
+
 def _say_where(made: World, *, as_json: bool) -> None:
+    targets, absent = made.targets, made.absent
     if as_json:
         tokens = {"bot_token": made.slack.bot_token, "app_token": made.slack.app_token}
-        print(json.dumps({"url": made.slack.url, "api_url": made.slack.api_url, **tokens}), flush=True)
-    else:
-        print(f"\nThe sandbox is at {made.slack.url}  (Ctrl-C ends it)", flush=True)
+        addresses = {"url": made.slack.url, "api_url": made.slack.api_url}
+        print(json.dumps({**addresses, **tokens, "targets": targets, "absent": absent}), flush=True)
+        return
+    print("\nTo practise on: " + "; ".join(f"{name} ({words})" for name, words in targets.items()))
+    for name, reason in absent.items():
+        print(f"There is no {name}: {reason}.")
+    print(f"The sandbox is at {made.slack.url}  (Ctrl-C ends it)", flush=True)
 
 
 async def _once(made: World, line: str, *, as_json: bool) -> int:
     """Type a line as `ana` would, print what comes of it, and return the verdict's status."""
     driver = Driver(made.slack)
-    names = {user.id: user.name for user in made.slack.workspace.users.values()}
+    if "edge" in line:
+        await made.edge_is_up()
     await driver.type(line)
-    answered = await driver.until(lambda: driver.messages() or driver.notices() or None, within_s=10)
+    await driver.until(lambda: driver.messages() or driver.notices() or None, within_s=10)
     if not any(is_run(message) for message in driver.messages()):
-        notices = driver.notices() if answered else []
-        return _print(driver.messages(), [], None, as_json=as_json, names=names, notices=notices)
+        _print(driver, None, as_json=as_json)
+        return STATUS[Verdict.UNKNOWN]
     root = await driver.finished(within_s=600)
-    files = [
-        {"name": f["name"], "text": driver.file(f["name"])} for m in driver.thread(root) for f in m.get("files", [])
-    ]
-    report = next((json.loads(file["text"]) for file in files if file["name"].endswith(".json")), None)
-    return _print(driver.thread(root), files, report, as_json=as_json, names=names)
+    _print(driver, root, as_json=as_json)
+    return STATUS[Verdict(driver.report(root)["verdict"])] if driver.files(root) else STATUS[Verdict.UNKNOWN]
 
 
-def _print(
-    messages: Sequence[Message],
-    files: Sequence[Any],
-    report: Any,
-    *,
-    as_json: bool,
-    names: Mapping[str, str],
-    notices: Sequence[str] = (),
-) -> int:
-    if as_json:
-        document = {"schema": "csm.thread/1", "messages": messages, "files": files, "report": report}
-        print(json.dumps(document, indent=2), flush=True)
-    else:
-        print("\n".join([thread_as_text(messages, names), *notices]), flush=True)
-    return STATUS[Verdict(report["verdict"])] if report else STATUS[Verdict.UNKNOWN]
+def _print(driver: Driver, root: Message | None, *, as_json: bool) -> None:
+    if not as_json:
+        print(driver.read(root), flush=True)
+        return
+    files = driver.files(root) if root else {}
+    document = {
+        "schema": "csm.thread/1",
+        "messages": driver.thread(root) if root else driver.messages(),
+        "files": [{"name": name, "text": text} for name, text in files.items()],
+        "report": driver.report(root) if root and files else None,
+    }
+    print(json.dumps(document, indent=2), flush=True)

@@ -1,8 +1,8 @@
 """
-The whole sandbox: the local Slack, the stand-in cluster, and the real bot in a process of its own.
+The whole sandbox: the local Slack, the stand-in fleet, and the real bot in a process of its own.
 
-The bot is started as people start it, `csm serve` with a configuration file and tokens in the environment,
-and may be killed and started again.
+`cluster-a` is always there. With `whole_fleet` so are `this-host`, a tree of stand-ins below the sandbox's own folder,
+and `edge`, stand-ins in containers, where a Docker engine answers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,91 +21,86 @@ import yaml
 
 from bot.listeners.commands import AVAILABLE
 from bot.sandbox.completion import Vocabulary, completions
+from bot.sandbox.engine import Absent, Engine
 from bot.sandbox.faults import api_fault, bot_faults, fleet_faults, slack_faults
 from bot.sandbox.fleet import fleet
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
+from bot.sandbox.process import Bot
 from bot.sandbox.slack.server import LocalSlack
+from bot.sandbox.stand_ins import StandIn, ThisHost
 from bot.slack import MANIFEST
-from handlers.errors import CsmError
 
-READY_S = 60.0
 WATCH_S = 0.5
 EXAMPLES = ("selftest cluster-a", "selftest cluster-a/node-9", "targets", "help")
 RUN = re.compile(r"\br-[a-z0-9]{6,}\b")
-
-
-class Bot:
-    """The bot's process."""
-
-    def __init__(self, config: Path, environment: Mapping[str, str], slack: LocalSlack, log: Path) -> None:
-        self._config = config
-        self.environment = environment
-        self._slack = slack
-        self.log = log
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        """Start it, and wait until it is connected to Slack. Raises `CsmError` with its log when it ends instead."""
-        # A connection of the process before may not have been noticed to be dead yet; only a new one counts.
-        connected = asyncio.create_task(self._slack.socket_mode.hello.wait())
-        await asyncio.sleep(0)
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "bot",
-                "serve",
-                "--config",
-                str(self._config),
-                env=dict(self.environment),
-                stderr=log,
-                stdout=log,
-            )
-        ended = asyncio.create_task(self._process.wait())
-        try:
-            await asyncio.wait({connected, ended}, timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
-            if not connected.done():
-                raise CsmError(f"The bot did not come up:\n{self.log.read_text('utf-8', 'replace')[-4000:]}")
-        finally:
-            connected.cancel()
-            ended.cancel()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether its process is there."""
-        return self._process is not None and self._process.returncode is None
-
-    async def kill(self) -> None:
-        """SIGKILL: it gets no chance to do anything."""
-        await self._end(signal.SIGKILL)
-
-    async def stop(self) -> int:
-        """SIGTERM, and SIGKILL when it takes too long. Returns its exit status."""
-        return await self._end(signal.SIGTERM)
-
-    async def _end(self, number: signal.Signals) -> int:
-        process, self._process = self._process, None
-        if process is None:
-            return 0
-        if process.returncode is not None:
-            return process.returncode
-        process.send_signal(number)
-        try:
-            await asyncio.wait_for(process.wait(), 10)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-        return await process.wait()
+KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 class World:
     """The parts of a running sandbox."""
 
-    def __init__(self, slack: LocalSlack, cluster: KubernetesApi, bot: Bot, folder: Path) -> None:
+    def __init__(self, slack: LocalSlack, cluster: KubernetesApi, folder: Path) -> None:
         self.slack = slack
         self.cluster = cluster
-        self.bot = bot
         self.folder = folder
+        self.bot: Bot
+        self.host: ThisHost | None = None
+        self.engine: Engine | None = None
+        self.absent: dict[str, str] = {}
+        """Targets that there might have been, and why there are not."""
+        self._starting: asyncio.Task[None] | None = None
+
+    @property
+    def targets(self) -> Mapping[str, str]:
+        """What there is to practise on, in words."""
+        found = {"cluster-a": f"Kubernetes, {len(self.cluster.pods)} Agents"}
+        if self.host:
+            found[self.host.name] = "this host, one Agent"
+        if self.engine:
+            count = len(self.engine.agents)
+            found["edge"] = f"Docker, {count} Agents" if count else "Docker, starting"
+        return found
+
+    def agents(self, target: str) -> Sequence[str]:
+        """The Agents of a target, by name."""
+        if target == "cluster-a":
+            return [pod.node for pod in self.cluster.pods.values()]
+        if target == "edge" and self.engine:
+            return [each.name for each in self.engine.agents]
+        return [self.host.name] if self.host and target == self.host.name else []
+
+    @property
+    def stand_ins(self) -> Sequence[StandIn]:
+        """The Agents beside the cluster's."""
+        return [*([self.host] if self.host else []), *(self.engine.agents if self.engine else [])]
+
+    async def find_engine(self) -> None:
+        """Begin to start stand-ins on a Docker engine, if one answers."""
+        try:
+            self.engine = await Engine.find()
+        except Absent as reason:
+            self.absent["edge"] = str(reason)
+        else:
+            self._starting = asyncio.create_task(self._start_engine(self.engine), name="edge")
+
+    async def edge_is_up(self) -> None:
+        """Wait until the containers run, or it is known why not."""
+        if self._starting:
+            await self._starting
+
+    async def _start_engine(self, engine: Engine) -> None:
+        try:
+            await engine.start()
+        except Absent as reason:
+            self.absent["edge"] = str(reason)
+        self.slack.workspace.tell("faults")
+
+    async def aclose(self) -> None:
+        """Take the containers away again."""
+        if self._starting:
+            await self._starting  # a container that is being started would be left behind
+        if self.engine:
+            await self.engine.stop()
 
 
 @contextlib.asynccontextmanager
@@ -117,6 +111,7 @@ async def world(
     agents: int = 12,
     settings: Mapping[str, Any] | None = None,
     start_bot: bool = True,
+    whole_fleet: bool = False,
     **slack_options: Any,
 ) -> AsyncIterator[World]:
     """A sandbox, empty at its start; nothing of it is left at the end."""
@@ -124,34 +119,39 @@ async def world(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="csm-sandbox-")))
         slack = await stack.enter_async_context(LocalSlack(MANIFEST, port=port, **slack_options))
         cluster = await stack.enter_async_context(KubernetesApi(fleet(agents) if pods is None else pods))
+        made = World(slack, cluster, folder)
+        stack.push_async_callback(made.aclose)
+        if whole_fleet:
+            made.host = ThisHost(folder)
+            await made.find_engine()
         config = folder / "csm.yaml"
-        config.write_text(yaml.safe_dump(_configuration(cluster, folder) | dict(settings or {})))
-        bot = Bot(config, _environment(slack), slack, folder / "bot.log")
-        stack.push_async_callback(bot.stop)
-        made = World(slack, cluster, bot, folder)
-        _add_faults(made)
-        words = _vocabulary(made)
-        slack.control.complete = lambda line: [each.as_json() for each in completions(line, words)]
-        slack.control.examples = [f"{words.command} {line}" for line in EXAMPLES]
+        config.write_text(yaml.safe_dump(_configuration(made) | dict(settings or {})))
+        made.bot = Bot(config, _environment(made), slack, folder / "bot.log")
+        stack.push_async_callback(made.bot.stop)
+        _equip(made)
         watching = asyncio.create_task(_tell_of_faults(made), name="faults")
-        stack.push_async_callback(stopped, watching)
+        stack.push_async_callback(_stopped, watching)
         if start_bot:
-            await bot.start()
+            await made.bot.start()
         yield made
 
 
-async def stopped(task: asyncio.Task[None]) -> None:
-    """Cancel a task of the sandbox's own, and wait for its end."""
+async def _stopped(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
 
-def _configuration(cluster: KubernetesApi, folder: Path) -> dict[str, Any]:
-    kubeconfig = cluster.write_kubeconfig(folder / "kubeconfig")
+def _configuration(made: World) -> dict[str, Any]:
+    kubeconfig = made.cluster.write_kubeconfig(made.folder / "kubeconfig")
+    targets: dict[str, Any] = {"cluster-a": {"kubernetes": {"kubeconfig": str(kubeconfig), "context": "stand-in"}}}
+    if made.host:
+        targets[made.host.name] = {"host": {"root": str(made.host.root)}}
+    if made.engine:
+        targets["edge"] = {"docker": {"base_url": made.engine.url, "label": made.engine.label}}
     return {
-        "database_url": f"sqlite:///{folder / 'csm.db'}",
-        "targets": {"cluster-a": {"kubernetes": {"kubeconfig": str(kubeconfig), "context": "stand-in"}}},
+        "database_url": f"sqlite:///{made.folder / 'csm.db'}",
+        "targets": targets,
         "policy": [
             {"who": ["@sre"], "may": ["*"], "on": ["*"], "in": ["*"]},
             {"who": ["@security"], "may": ["*"], "on": ["*"], "in": ["*"]},
@@ -160,19 +160,28 @@ def _configuration(cluster: KubernetesApi, folder: Path) -> dict[str, Any]:
     }
 
 
-def _environment(slack: LocalSlack) -> dict[str, str]:
+def _environment(made: World) -> dict[str, str]:
     """As little as the bot needs; no proxy, since everything is on this machine."""
-    kept = {
-        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV") if name in os.environ
-    }
+    slack = made.slack
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    # The stand-in of this host is a Python program.
+    kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
     tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url}
-    return {**kept, **tokens, "PYTHONUNBUFFERED": "1"}
+    return {**kept, **tokens, **(made.host.environment if made.host else {}), "PYTHONUNBUFFERED": "1"}
 
 
-def _add_faults(made: World) -> None:
-    made.slack.control.faults.add(
-        *fleet_faults(made.cluster), api_fault(made.cluster), *slack_faults(made.slack), *bot_faults(made.bot)
+def _equip(made: World) -> None:
+    """Give the page its faults, its completions and its examples."""
+    control = made.slack.control
+    control.faults.add(
+        *fleet_faults(made.cluster, lambda: made.stand_ins),
+        api_fault(made.cluster),
+        *slack_faults(made.slack),
+        *bot_faults(made.bot),
     )
+    words = _vocabulary(made)
+    control.complete = lambda line: [each.as_json() for each in completions(line, words)]
+    control.examples = [f"{words.command} {line}" for line in EXAMPLES]
 
 
 async def _tell_of_faults(made: World) -> None:
@@ -189,15 +198,9 @@ async def _tell_of_faults(made: World) -> None:
 def _vocabulary(made: World) -> Vocabulary:
     """The words of this sandbox, for those who type."""
 
-    def targets() -> Mapping[str, str]:
-        return {"cluster-a": f"Kubernetes, {len(made.cluster.pods)} Agents"}
-
-    def agents(_target: str) -> Sequence[str]:
-        return [pod.node for pod in made.cluster.pods.values()]
-
     def runs() -> Sequence[str]:
         texts = [str(m.get("text")) for c in made.slack.workspace.channels.values() for m in c.messages.values()]
         return list(dict.fromkeys(RUN.findall("\n".join(reversed(texts)))))
 
     command, declared = next(iter(made.slack.people.commands.items()))
-    return Vocabulary(command, str(declared["description"]), AVAILABLE, targets, agents, runs)
+    return Vocabulary(command, str(declared["description"]), AVAILABLE, lambda: made.targets, made.agents, runs)

@@ -40,7 +40,7 @@ class HostSettings(Frozen):
 
     sudo: bool = False
     root: Path = Path("/")
-    """Where the Agent's /opt/datadog-agent is looked for."""
+    """The folder below which the Agent's /opt/datadog-agent is looked for, and its programs are run from."""
 
 
 class SshSettings(Frozen):

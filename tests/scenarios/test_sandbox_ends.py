@@ -1,0 +1,104 @@
+"""However `csm sandbox` is ended, nothing of it is left: no process, no file."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SANDBOX = (sys.executable, "-m", "bot", "sandbox", "--agents", "2")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """With a folder for temporary files that is this test's own, and no Docker engine."""
+    return {**os.environ, "TMPDIR": str(tmp_path), "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+
+
+@pytest.fixture
+def sandbox(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [*SANDBOX, "--json"], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    with process:
+        yield process
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def announced(sandbox: subprocess.Popen[str]) -> dict[str, Any]:
+    assert sandbox.stdout is not None
+    found: dict[str, Any] = json.loads(sandbox.stdout.readline())
+    return found
+
+
+def is_gone(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_is_left_when_it_is_told_to_end(
+    sandbox: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
+) -> None:
+    said = announced(sandbox)
+    assert said["url"].startswith("http://127.0.0.1:")
+    assert said["targets"] == {"cluster-a": "Kubernetes, 2 Agents", "this-host": "this host, one Agent"}
+    assert "no Docker engine answers" in said["absent"]["edge"]
+    assert list(tmp_path.iterdir())
+
+    sandbox.send_signal(number)
+
+    assert sandbox.wait(20) == 0
+    assert is_gone(sandbox.pid)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_may_be_told_to_end_before_it_is_up(sandbox: subprocess.Popen[str], tmp_path: Path) -> None:
+    while not list(tmp_path.glob("csm-sandbox-*/bot.log")):
+        assert sandbox.poll() is None
+
+    sandbox.send_signal(signal.SIGINT)
+
+    assert sandbox.wait(20) == 130
+    assert is_gone(sandbox.pid)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_ends_with_its_terminal(environment: dict[str, str], tmp_path: Path) -> None:
+    """As when the window is closed in which `make demo` runs: the session's leader has it as its terminal."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(SANDBOX[0], [*SANDBOX, "--once", "/csm targets", "--stay"], environment)
+    shown = b""
+    while b"Ctrl-C ends it" not in shown:
+        shown += os.read(terminal, 65536)
+    assert b"cluster-a" in shown
+
+    os.close(terminal)
+
+    os.waitpid(pid, 0)
+    assert is_gone(pid)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_is_taken_is_said_in_words(sandbox: subprocess.Popen[str], environment: dict[str, str]) -> None:
+    port = announced(sandbox)["url"].rpartition(":")[2]
+
+    second = subprocess.run(
+        [*SANDBOX, "--port", port], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert second.returncode == 2
+    assert second.stderr.strip() == f"Port {port} is taken. Choose another with --port, or leave it out."
