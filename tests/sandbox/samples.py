@@ -117,7 +117,13 @@ def chart(**more: Any) -> Block:
 
 
 def bars(number: int = 1, points: int = 1, **axis: Any) -> Block:
-    return chart(chart={"type": "bar", "series": [series(points=points)] * number, "axis_config": axes(points, **axis)})
+    return chart(
+        chart={
+            "type": "bar",
+            "series": [series(f"s{each}", points) for each in range(number)],
+            "axis_config": axes(points, **axis),
+        }
+    )
 
 
 def feedback(**more: Any) -> Block:

@@ -25,6 +25,7 @@ from tests.sandbox.conftest import CHANNEL, Client, SocketApp
 from tests.sandbox.samples import (
     EVERY_BLOCK,
     actions,
+    axes,
     bars,
     button,
     card,
@@ -50,6 +51,7 @@ from tests.sandbox.samples import (
     rows,
     section,
     select,
+    series,
     task,
     video,
 )
@@ -231,6 +233,10 @@ NEVER: dict[str, tuple[dict[str, Any], str]] = {
     "a segment of nothing": (
         chart(chart={"type": "pie", "segments": [{"label": "x", "value": 0}]}),
         "must be greater than 0",
+    ),
+    "a series twice": (
+        chart(chart={"type": "bar", "series": [series(points=1)] * 2, "axis_config": axes(1)}),
+        '`name` "x" already exists',
     ),
     "a container in a container": (container(child_blocks=[container()]), "unsupported type: container"),
     "a container that opens closed but never opens": (container(default_collapsed=True), "needs `is_collapsible`"),

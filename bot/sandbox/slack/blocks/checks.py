@@ -173,3 +173,19 @@ def in_order(small: str, large: str) -> Check:
             return True  # said elsewhere
 
     return rule(holds, f"`{small}` must not be greater than `{large}`")
+
+
+def unique(key: str, within: str) -> Check:
+    """No value of `key` twice among the items of `within`."""
+
+    def check(value: Any, at: str) -> Iterator[Fault]:
+        seen: set[str] = set()
+        items = value.get(within)
+        for index, each in enumerate(items if isinstance(items, list) else []):
+            name = each.get(key) if isinstance(each, dict) else None
+            if isinstance(name, str) and name in seen:
+                yield Fault(f'`{key}` "{name}" already exists', f"{at}/{within}/{index}/{key}")
+            elif isinstance(name, str):
+                seen.add(name)
+
+    return check

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from bot.sandbox.slack.blocks import elements, tables
 from bot.sandbox.slack.blocks.checks import (
     Check,
-    Fault,
     array,
     boolean,
     by_type,
@@ -19,25 +15,10 @@ from bot.sandbox.slack.blocks.checks import (
     rule,
     shape,
     string,
+    unique,
 )
 from bot.sandbox.slack.blocks.objects import ID, IMAGE, IMAGE_SOURCE, plain, text
 from bot.sandbox.slack.blocks.rich_text import RICH_TEXT
-
-
-def _unique(key: str, within: str) -> Check:
-    """No value of `key` twice among the items of `within`."""
-
-    def check(value: Any, at: str) -> Iterator[Fault]:
-        seen: set[str] = set()
-        items = value.get(within)
-        for index, each in enumerate(items if isinstance(items, list) else []):
-            name = each.get(key) if isinstance(each, dict) else None
-            if isinstance(name, str) and name in seen:
-                yield Fault(f'`{key}` "{name}" already exists', f"{at}/{within}/{index}/{key}")
-            elif isinstance(name, str):
-                seen.add(name)
-
-    return check
 
 
 def _block(required: dict[str, Check], optional: dict[str, Check] | None = None, *rules: Check) -> Check:
@@ -64,7 +45,7 @@ _CARD = _block(
         "must define one of `hero_image`, `title`, `body` or `actions`",
     ),
     rule(lambda card: not ("icon" in card and "slack_icon" in card), "must define either `icon` or `slack_icon`"),
-    _unique("action_id", "actions"),
+    unique("action_id", "actions"),
 )
 
 _IN_CONTEXT = by_type({"plain_text": text(3000), "mrkdwn": text(3000), "image": IMAGE})
@@ -88,9 +69,9 @@ BLOCKS: dict[str, Check] = {
     "header": _block({"text": plain(150)}, {"level": number(1, 4)}),
     "divider": _block({}),
     "context": _block({"elements": array(_IN_CONTEXT, 10, least=1)}),
-    "actions": _block({"elements": array(elements.IN_ACTIONS, 25, least=1)}, None, _unique("action_id", "elements")),
+    "actions": _block({"elements": array(elements.IN_ACTIONS, 25, least=1)}, None, unique("action_id", "elements")),
     "context_actions": _block(
-        {"elements": array(elements.IN_CONTEXT_ACTIONS, 5, least=1)}, None, _unique("action_id", "elements")
+        {"elements": array(elements.IN_CONTEXT_ACTIONS, 5, least=1)}, None, unique("action_id", "elements")
     ),
     "input": _block(
         {"label": plain(2000), "element": elements.IN_INPUTS},
@@ -159,7 +140,7 @@ BLOCKS: dict[str, Check] = {
             ),
         },
         None,
-        _unique("task_id", "tasks"),
+        unique("task_id", "tasks"),
     ),
 }
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bot.sandbox.slack.blocks.checks import Check, Fault, array, boolean, by_type, number, one_of, rule, shape, string
+from bot.sandbox.slack.blocks.checks import (
+    Check,
+    Fault,
+    array,
+    boolean,
+    by_type,
+    number,
+    one_of,
+    rule,
+    shape,
+    string,
+    unique,
+)
 from bot.sandbox.slack.blocks.objects import ID
 from bot.sandbox.slack.blocks.rich_text import RICH_TEXT
 
@@ -94,6 +106,7 @@ def _labels_are_categories(value: Mapping[str, Any]) -> bool:
 _AXES: Check = shape(
     {"series": array(_SERIES, 12, least=1), "axis_config": _AXIS},
     None,
+    unique("name", "series"),
     rule(_labels_are_categories, "every point's label must be one of the axis's categories"),
 )
 _CHART = by_type({"pie": shape({"segments": array(_SEGMENT, 12, least=1)}), "bar": _AXES, "area": _AXES, "line": _AXES})
