@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,17 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "chart"
 KUBERNETES = "1.31"
 Render = Callable[[Mapping[str, Any]], list[dict[str, Any]]]
+
+
+@contextlib.contextmanager
+def made(target: str) -> Iterator[None]:
+    """`make` a target, and keep what was made from other tests' builds meanwhile: all of them use one folder."""
+    (ROOT / "build").mkdir(exist_ok=True)
+    with (ROOT / "build" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        environment = {**os.environ, "MAKEFLAGS": ""}
+        subprocess.run(["make", "--silent", target], cwd=ROOT, check=True, env=environment, capture_output=True)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from bot.sandbox.slack.server import LocalSlack
 from bot.slack import MANIFEST
 from tests import engine as engines
-from tests.deploy.conftest import ROOT
+from tests.deploy.conftest import ROOT, made
 
 MEGABYTE = 1_000_000
 BOOTSTRAP = shutil.which("mmdebstrap")
@@ -62,10 +62,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def context() -> Path:
+def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the build reads, as `make image` makes it."""
-    subprocess.run(["make", "--silent", "image-context"], cwd=ROOT, check=True, env={**os.environ, "MAKEFLAGS": ""})
-    return ROOT / "build" / "image"
+    kept = tmp_path_factory.mktemp("context") / "image"
+    with made("image-context"):
+        shutil.move(ROOT / "build" / "image", kept)
+    return kept
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,7 @@ def image(engine: docker.APIClient, base: Path, context: Path) -> str:
     said = list(
         engine.build(str(context), tag="csm:test", buildargs=arguments, network_mode="none", rm=True, decode=True)
     )
+    shutil.rmtree(context)
     assert any("Successfully tagged" in line.get("stream", "") for line in said), said[-5:]
     return "csm:test"
 
