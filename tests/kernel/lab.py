@@ -258,6 +258,10 @@ class Netns:
         with suppress(FileExistsError):
             self.inside(lambda: _request(36, _CREATE | _EXCL, message + _attribute(1, b"clsact\0")))
 
+    def old_ingress(self, device: str) -> None:
+        """The qdisc before clsact, in whose place clsact cannot be made."""
+        _run("tc", "-n", self.name, "qdisc", "add", "dev", device, "ingress")
+
     def filter(
         self,
         device: str,
