@@ -20,6 +20,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import struct
 import sys
 import time
@@ -125,7 +126,7 @@ class Collection:
     def _without_devices(self) -> None:
         for namespace in self.document["namespaces"]:
             namespace["unseen"] = ["The document was too large: devices were left out."]
-            del namespace["devices"][20:]
+            del namespace["devices"][20 if namespace.get("host") else 0 :]
         self.document["programs"] = {}
         self.document["program_arrays"] = {}
 
@@ -160,6 +161,8 @@ MAP_LOOKUP, PROG_FD, MAP_FD, INFO, PROG_QUERY, LINK_FD, LINK_NEXT = 1, 13, 14, 1
 TCX = {"ingress": 46, "egress": 47}
 NETKIT_PRIMARY, NETKIT_PEER = 54, 55
 PROG_ARRAY, EXTENSION, TRACING_LINK = 3, 28, 2
+NET, UTS = 0x40000000, 0x04000000
+"""Kinds of namespaces (linux:include/uapi/linux/sched.h)."""
 MOST_ATTACHED = 64
 """linux:include/linux/bpf_mprog.h BPF_MPROG_MAX."""
 
@@ -189,9 +192,9 @@ class Bpf:
         ctypes.memset(self._attr, 0, 64)
         struct.pack_into(layout, self._attr, 0, *values)
 
-    def enter(self, descriptor: int) -> None:
-        """Enter a network namespace, with the calling thread only."""
-        if self._libc.setns(descriptor, 0x40000000):
+    def enter(self, descriptor: int, kind: int = NET) -> None:
+        """Enter a namespace, with the calling thread only."""
+        if self._libc.setns(descriptor, kind):
             raise OSError(ctypes.get_errno(), "setns")
 
     def attached(self, ifindex: int, kind: int) -> List[int]:
@@ -425,7 +428,12 @@ def host_proc(environment: Mapping[str, str]) -> str:
 
 
 class Processes:
-    """The node's processes, as far as they can be seen."""
+    """
+    The node's processes, as far as they can be seen.
+
+    Of a process that is not the Agent's, only what the kernel holds is read (its name, its links): its environment, its
+    command line and its files are in its own hands, and reading them may never end.
+    """
 
     def __init__(self, proc: str, unseen: List[str]) -> None:
         self.proc = proc
@@ -468,7 +476,7 @@ class Processes:
 
     def is_datadogs(self, pid: int) -> bool:
         """`agent` may be anybody's name."""
-        return any("datadog" in word for word in self.command_line(pid)) or "datadog" in self.link(pid, "exe")
+        return "datadog" in self.link(pid, "exe")
 
     def command_line(self, pid: int) -> List[str]:
         return [word.decode("utf-8", "replace") for word in self.read(pid, "cmdline").split(b"\0") if word]
@@ -558,6 +566,8 @@ def find_namespaces(processes: Processes, unseen: List[str]) -> List[Facts]:
     for namespace in found.values():
         namespace["host"] = namespace["inode"] == host
         namespace.setdefault("name", "host" if namespace["host"] else _name(processes, namespace.get("pids", ())))
+        if not namespace["host"] and namespace.get("pids"):
+            namespace["uts"] = "{}/{}/ns/uts".format(processes.proc, namespace["pids"][0])
     if host is None:
         unseen.append("Which network namespace is the host's is not known.")
     if len(found) > MOST_NAMESPACES:
@@ -584,19 +594,29 @@ def _named(processes: Processes, device: int) -> Iterator[Tuple[int, str]]:
 
 
 def _name(processes: Processes, pids: Iterable[int]) -> str:
-    """`web-6f7d (nginx)`: the host name of a pod, and a process of it that is not its `pause`."""
-    best = ""
-    for pid in pids:
-        command = text(processes.read(pid, "comm").rstrip(b"\n"))
-        try:
-            hostname = processes.environment(pid).get("HOSTNAME", "")
-        except OSError:
-            hostname = ""
-        shown = text("{} ({})".format(hostname, command) if hostname else command)
-        best = best or shown
-        if command != "pause":
-            return shown
-    return best
+    """The name of a process of it, and not of its `pause` where there is another."""
+    names = [text(processes.read(pid, "comm").rstrip(b"\n")) for pid in pids]
+    return next((name for name in names if name != "pause"), "".join(names[:1]))
+
+
+def host_name(path: str, bpf: Bpf) -> str:
+    """The host name in the UTS namespace at a path: that of a pod is its own. Empty when it cannot be entered."""
+    try:
+        here, there = os.open("/proc/self/ns/uts", os.O_RDONLY), -1
+    except OSError:
+        return ""
+    try:
+        there = os.open(path, os.O_RDONLY)
+        bpf.enter(there, UTS)
+        name = text(os.uname().nodename)
+        bpf.enter(here, UTS)
+    except OSError:
+        return ""
+    finally:
+        for descriptor in (here, there):
+            if descriptor >= 0:
+                os.close(descriptor)
+    return name
 
 
 def read_namespace(namespace: Facts, bpf: Bpf) -> Optional[Facts]:
@@ -609,6 +629,9 @@ def read_namespace(namespace: Facts, bpf: Bpf) -> Optional[Facts]:
             here = os.open("/proc/self/ns/net", os.O_RDONLY)
             _enter(namespace, bpf)
         read_devices(shown, bpf)
+        hostname = host_name(namespace["uts"], bpf) if namespace.get("uts") else ""
+        if hostname and hostname != os.uname().nodename:
+            shown["name"] = text("{} ({})".format(hostname, shown["name"]))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -1052,7 +1075,7 @@ def agent(processes: Processes) -> Facts:
     probe = _system_probe(processes, unseen)
     if probe is not None:
         running["system-probe"] = probe
-    roots = [processes.root(pid) for pid in running.values()] + [""]
+    roots = ["", processes.root(probe)] if probe is not None else [""]
     found: Facts = {"running": running, "version": next(filter(None, map(_version, roots)), None), "unseen": unseen}
     sources = _sources(processes, probe, unseen) if probe is not None else []
     found["settings_seen"] = bool(sources)
@@ -1061,14 +1084,18 @@ def agent(processes: Processes) -> Facts:
 
 
 def _system_probe(processes: Processes, unseen: List[str]) -> Optional[int]:
-    """The system-probe that counts: the one in whose container this runs, or the only one."""
+    """The system-probe that counts: one that sees the files that we see, or the only one."""
     pids = [pid for name, pid in processes.agents if name == "system-probe"]
     own = processes.own_mounts()
     here = [pid for pid in pids if own and processes.link(pid, "ns/mnt") == own]
     if not pids:
         unseen.append("No running system-probe was seen.")
-    elif len(pids) > 1 and len(here) != 1:
-        unseen.append("{} system-probes run here; the settings are those of process {}.".format(len(pids), pids[0]))
+    elif len(here or pids) > 1:
+        unseen.append(
+            "{} system-probes run here; the settings are those of process {}.".format(
+                len(here or pids), (here or pids)[0]
+            )
+        )
     return next(iter(here or pids), None)
 
 
@@ -1115,8 +1142,7 @@ def _file(root: str, path: str, unseen: List[str]) -> Optional[Source]:
     if not path.endswith((".yaml", ".yml")):
         path = path.rstrip("/") + "/system-probe.yaml"
     try:
-        with open(root + path, "rb") as file:
-            content = file.read(MOST_FILE + 1)
+        content = regular_file(root + path)
     except (FileNotFoundError, NotADirectoryError):
         return Source(path, {})
     except OSError as error:
@@ -1132,12 +1158,20 @@ def _file(root: str, path: str, unseen: List[str]) -> Optional[Source]:
     return Source(path, values)
 
 
+def regular_file(path: str) -> bytes:
+    """What is in a file, and a byte more than may be. Nothing else is opened for good: a pipe would wait for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a file")
+        return file.read(MOST_FILE + 1)
+
+
 def _version(root: str) -> Optional[str]:
     """As `7.70.1`, from what the Agent's package says of itself."""
     for name in ("version-manifest.json", "version-manifest.txt"):
         try:
-            with open("{}{}/{}".format(root, INSTALLED, name), "rb") as file:
-                head = file.read(MOST_FILE).decode("utf-8", "replace")
+            head = regular_file("{}{}/{}".format(root, INSTALLED, name)).decode("utf-8", "replace")
         except OSError:
             continue
         found = re.search(r'"build_version"\s*:\s*"([^"]+)"', head) or re.match(r"\S+ (\d+\.\d+\.\S+)", head)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +103,17 @@ def test_programs_that_differ_in_their_maps_alone_are_given_once(lab: Lab, colle
     assert int.from_bytes(second.code()[4:8], evidence.byte_order) == arrays[1].id
     assert second.code()[8:] == first.code()[8:]
     assert base64.b64decode(second.instructions or "") == second.code()
+
+
+def test_a_namespace_is_named_by_the_host_name_of_its_pod(lab: Lab, collect: Collect) -> None:
+    line = ["unshare", "--net", "--uts", "sh", "-c", "hostname web-6f7d && echo ready && exec sleep 60"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE) as pod:
+        assert pod.stdout is not None
+        assert pod.stdout.readline() == b"ready\n"
+        inode = Path(f"/proc/{pod.pid}/ns/net").stat().st_ino
+        evidence = collect()
+        pod.kill()
+
+    (found,) = (each for each in evidence.namespaces if each.inode == inode)
+    assert found.pids == (pod.pid,)
+    assert found.name in {"web-6f7d (sh)", "web-6f7d (sleep)"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,9 @@ def test_without_a_system_probe_nothing_is_known_of_settings(proc: Proc) -> None
 
 def test_a_process_is_an_agent_by_more_than_a_common_name(proc: Proc) -> None:
     proc.process(7, "agent", "run")
-    proc.process(8, "agent", "run", "-p", "/opt/datadog-agent/run/agent.pid")
+    proc.process(8, "agent", "run")
+    for pid, program in ((7, "/usr/bin/agent"), (8, "/opt/datadog-agent/bin/agent/agent")):
+        (proc.folder / str(pid) / "exe").symlink_to(program)
 
     assert dict(proc.agent().running) == {"agent": 8}
 
@@ -137,6 +140,14 @@ def test_an_environment_that_may_not_be_read_is_said(proc: Proc, monkeypatch: py
     monkeypatch.setattr(Processes, "environment", refused)
 
     assert proc.agent().unseen == ("The environment of system-probe could not be read: Permission denied.",)
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(proc: Proc) -> None:
+    root = proc.process(7, "system-probe")
+    (root / "etc" / "datadog-agent").mkdir(parents=True)
+    os.mkfifo(root / "etc" / "datadog-agent" / "system-probe.yaml")
+
+    assert proc.agent().unseen == ("/etc/datadog-agent/system-probe.yaml could not be read: Invalid argument.",)
 
 
 def test_two_system_probes_are_said(proc: Proc) -> None:
