@@ -18,7 +18,7 @@ from handlers.flare.archive import Archive, ArchiveTrouble
 from handlers.flare.request import FlareRequest, FlareSettings
 from handlers.flare.results import Account
 from handlers.flare.waiting import Waiting, waiting
-from handlers.model import Agent, Finding, FlareReview, Invocation
+from handlers.model import Agent, Finding, FlareReview
 from handlers.ports import Clock, Scratch
 from handlers.redaction import clean
 
@@ -70,7 +70,7 @@ class Building:
             names = ", ".join(container.name for container in self._agent.containers)
             raise self.account.failed(self.account.finding("flare.no_command", evidence=[f"containers: {names}"]))
         while True:
-            choice = self.account.choice = choices.pop(0)
+            choice = choices.pop(0)
             try:
                 return await stack.enter_async_context(self._attempt(choice))
             except _Stopped as stopped:
@@ -83,6 +83,7 @@ class Building:
     @contextlib.asynccontextmanager
     async def _attempt(self, choice: Choice) -> AsyncIterator[tuple[Waiting, Archive, FlareReview]]:
         """One command, held with its reviewed archive; leaving the block ends it. Raises `_Stopped` before it is held."""
+        self.account.choice = choice
         container = self._agent.container(choice.container) if choice.container else None
         if container is not None and not container.ready:
             raise _Stopped(self.account.finding("agent.container_not_ready", f"{container.name} is {container.state}"))
@@ -90,7 +91,7 @@ class Building:
         total = settings.build_deadline_s + settings.hold_s + settings.upload_deadline_s
         limits = Limits(deadline_s=total, max_bytes=settings.output_bytes)
         self._on_step(f"{PurePosixPath(choice.argv[0]).name} builds the archive")
-        self.account.invocations.append(Invocation(argv=choice.argv, container=choice.container, why=choice.why))
+        self.account.begun(choice)
         try:
             async with converse(
                 self._executor, self._agent, choice.argv, container=choice.container, limits=limits
@@ -118,6 +119,7 @@ class Building:
             raise _Stopped(self._finding("flare.build_timeout", talk)) from None
         output = talk.output
         if status is not None:
+            self.account.ended(status)
             found: Question | Trouble | None = read_early_end(output.stdout, output.stderr, status)
         else:
             found = read_question(output.stdout)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from handlers.agent.findings import KINDS
 from handlers.agent.flare_output import Trouble, Uploaded, read_answer
-from handlers.errors import ExecError
+from handlers.errors import ExecError, OutputLimitExceeded
 from handlers.executors.base import Executor
 from handlers.flare.archive import Archive, ArchiveTrouble
 from handlers.flare.building import Building
@@ -34,7 +34,7 @@ async def hold(
     on_step: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[HeldFlare]:
     """
-    Build an archive, review it, and hold the process that asks whether to upload it.
+    Build an archive, review it, and hold the process that asks whether to upload it. Enter and leave it in one task.
 
     Raises `FlareFailed` when no archive came to be reviewed, or out of the block when it was held for longer
     than `settings.hold_s`. Leaving the block without a decision, in whatever way, writes `n` where
@@ -58,6 +58,7 @@ class HeldFlare:
         self._settings = settings
         self._decided = False
         self.review = review
+        """What is about to leave."""
 
     @property
     def answered(self) -> bool:
@@ -135,9 +136,7 @@ class HeldFlare:
             return self._result("in_doubt", self._account.finding("flare.uploaded_despite_no", evidence=self._said()))
         if not any(finding.code == "flare.vanished" for finding in findings):
             findings = (*findings, self._left_behind())
-        return self._account.result(
-            verdict, reason, findings, review=self.review, outcome=FlareOutcome(kind=kind, message=reason)
-        )
+        return self._recorded(kind, verdict, reason, findings)
 
     def _gone(self) -> AgentResult:
         """It ended before it was answered."""
@@ -145,7 +144,8 @@ class HeldFlare:
         if isinstance(read_answer(process.stdout, process.stderr, 0), Uploaded):
             return self._result("in_doubt", self._account.finding("flare.uploaded_unasked", evidence=self._said()))
         if lost := process.lost:
-            return self._result("not_uploaded", self._account.finding("flare.lost_waiting", evidence=str(lost)))
+            code = "flare.spoke_on" if isinstance(lost, OutputLimitExceeded) else "flare.lost_waiting"
+            return self._result("not_uploaded", self._account.finding(code, evidence=str(lost)))
         said = clean(self._said(), max_chars=200) or "it said nothing more"
         detail = f"exit status {process.exit_status}, {said}"
         return self._result("not_uploaded", self._account.finding("flare.ended_waiting", detail, self._said()))
@@ -175,18 +175,25 @@ class HeldFlare:
             remarks.append(self._account.finding("flare.not_rechecked_after", detail, trouble.evidence))
         verdict = worst([Verdict.PASS, *(KINDS[remark.code].verdict for remark in remarks)])
         reason = f"Datadog has the archive, as case {answer.case}." if answer.case else "Datadog has the archive."
-        outcome = FlareOutcome(kind="uploaded", case=answer.case, message=clean(answer.words, max_chars=500))
-        return self._account.result(verdict, reason, remarks, review=self.review, outcome=outcome)
+        return self._recorded("uploaded", verdict, reason, remarks, case=answer.case, message=answer.words)
 
     def _result(self, kind: Kind, finding: Finding, trouble: Trouble | None = None) -> AgentResult:
-        message = clean(trouble.words, max_chars=500) if trouble else finding.summary
-        return self._account.result(
-            KINDS[finding.code].verdict,
-            finding.summary,
-            (finding, self._left_behind()),
-            review=self.review,
-            outcome=FlareOutcome(kind=kind, message=message or finding.summary),
-        )
+        findings, words = (finding, self._left_behind()), trouble.words if trouble else ""
+        return self._recorded(kind, KINDS[finding.code].verdict, finding.summary, findings, message=words)
+
+    def _recorded(
+        self,
+        kind: Kind,
+        verdict: Verdict,
+        reason: str,
+        findings: Sequence[Finding],
+        *,
+        case: str = "",
+        message: str = "",
+    ) -> AgentResult:
+        self._account.ended(self._process.exit_status)
+        outcome = FlareOutcome(kind=kind, case=case, message=clean(message, max_chars=500) or reason)
+        return self._account.result(verdict, reason, findings, review=self.review, outcome=outcome)
 
     def _left_behind(self) -> Finding:
         where = f"{self.review.container}: {self.review.path}" if self.review.container else self.review.path

@@ -43,6 +43,18 @@ class Account:
     choice: Choice | None = None
     invocations: list[Invocation] = field(default_factory=list)
     archive: str = ""
+    _since: float = 0.0
+
+    def begun(self, choice: Choice) -> None:
+        """A command was started."""
+        self.choice = choice
+        self._since = self.clock.monotonic()
+        self.invocations.append(Invocation(argv=choice.argv, container=choice.container, why=choice.why))
+
+    def ended(self, exit_status: int | None) -> None:
+        """The command that was started last is over; `None` when its end was not seen."""
+        took = round(self.clock.monotonic() - self._since, 3)
+        self.invocations[-1] = self.invocations[-1].model_copy(update={"exit_status": exit_status, "duration_s": took})
 
     def finding(self, code: str, detail: str = "", evidence: bytes | str | Sequence[str] = ()) -> Finding:
         """A coded finding with its advice."""

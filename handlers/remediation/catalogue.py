@@ -77,7 +77,10 @@ def _rights(agent: Agent) -> tuple[Step, ...]:
         return (shell(agent, "Let csm's user use the engine", "sudo usermod --append --groups docker csm"),)
     if agent.installation is Installation.HOST:
         line = "csm ALL=(root) NOPASSWD: /opt/datadog-agent/embedded/bin/system-probe runtime self-test"
-        return (Step(platform="host", title="A line for /etc/sudoers.d/csm", language="text", snippet=line),)
+        return (
+            Step(platform="host", title="A line for /etc/sudoers.d/csm", language="text", snippet=line),
+            Step(platform="host", title=flare.SUDOERS_TITLE, language="text", snippet=flare.SUDOERS),
+        )
     rules = (
         "rules:\n"
         '  - apiGroups: [""]\n    resources: [pods]\n    verbs: [get, list]\n'

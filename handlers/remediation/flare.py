@@ -40,6 +40,29 @@ class Place:
         return "datadog-agent" if self.agent.installation is Installation.HOST else "agent"
 
 
+_OPTIONS = r"flare ([0-9]+ )?--email [A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+ --no-color( --local)?"
+_ARCHIVE = r"/tmp/datadog-agent-[A-Za-z0-9-]+\.zip"  # noqa: S108 - a pattern
+_AS_ROOT = (
+    ("/opt/datadog-agent/bin/agent/agent", _OPTIONS),
+    ("/opt/datadog-agent/embedded/bin/security-agent", _OPTIONS),
+    ("/usr/bin/cat", _ARCHIVE),
+    ("/usr/bin/sha256sum", _ARCHIVE),
+)
+SUDOERS_TITLE = "Lines for /etc/sudoers.d/csm, for flares (sudo 1.9.10 or newer); set sudo: true for the target"
+SUDOERS = "".join(
+    f"csm ALL=(root) NOPASSWD: {line}\n"
+    for program, arguments in _AS_ROOT
+    for line in (
+        f"{program} ^{arguments}$",
+        f"/usr/bin/env ^CSM_EXEC=[0-9a-f]+ {program.removeprefix('/usr/bin/')} {arguments}$",
+    )
+)
+"""
+For this host, and with `env` for a host over SSH.
+
+The patterns have an end of their own: sudo's older wildcards match spaces and slashes, and so any file.
+"""
+
 Steps = Callable[[Place], tuple[Step, ...]]
 
 
@@ -108,14 +131,10 @@ def _status(place: Place) -> tuple[Step, ...]:
 def _rights(place: Place) -> tuple[Step, ...]:
     if place.agent.installation is not Installation.HOST:
         return _look(place)
-    lines = (
-        "csm ALL=(root) NOPASSWD: /opt/datadog-agent/bin/agent/agent flare *\n"
-        "csm ALL=(root) NOPASSWD: /opt/datadog-agent/embedded/bin/security-agent flare *\n"
-        "csm ALL=(root) NOPASSWD: /usr/bin/cat /tmp/datadog-agent-*.zip\n"
-        "csm ALL=(root) NOPASSWD: /usr/bin/sha256sum /tmp/datadog-agent-*.zip\n"
+    return (
+        Step(platform=place.agent.installation, title=SUDOERS_TITLE, language="text", snippet=SUDOERS),
+        *_look(place),
     )
-    title = "Lines for /etc/sudoers.d/csm; set sudo: true for the target"
-    return (Step(platform=place.agent.installation, title=title, language="text", snippet=lines), *_look(place))
 
 
 _AGAIN = "Ask for a new flare; it is reviewed anew."

@@ -128,6 +128,7 @@ async def test_an_approved_archive_is_uploaded_once_by_the_process_that_asked(ag
     assert result.flare is not None
     assert (result.flare.outcome.kind, result.flare.outcome.case, result.verdict) == ("uploaded", case, verdict)
     assert [finding.code for finding in result.findings] == remarks
+    assert [each.exit_status for each in result.invocations][-1] == 0
     assert len(agent.uploads) == 1
     if fault != "flare_swapped":
         assert agent.uploads == [held.review.sha256]
