@@ -6,14 +6,22 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from jsonschema import ValidationError, validate
 
 from bot.sandbox.slack.web_api import METHODS
 from bot.settings import SlackSettings
+from tests.manifest_schema import SCHEMA, without_a_way_in
+from tests.sandbox.samples import changed
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST: dict[str, Any] = yaml.safe_load((ROOT / "manifest.yml").read_text())
 CALL = re.compile(r"(?:client|slack)\.((?:chat|files|users|usergroups|views|conversations|auth|reactions|pins)_\w+)")
+
+
+def shortcut(**more: Any) -> dict[str, Any]:
+    return {"name": "x", "type": "global", "callback_id": "x", "description": "x", **more}
 
 
 def methods_called() -> set[str]:
@@ -52,3 +60,51 @@ def test_no_event_is_subscribed_to_since_none_is_listened_to() -> None:
 
     assert "event_subscriptions" not in MANIFEST["settings"]
     assert "app.event" not in listeners
+
+
+def test_slack_accepts_it() -> None:
+    validate(MANIFEST, SCHEMA)
+    assert not without_a_way_in(MANIFEST)
+
+
+LIMITS: dict[str, tuple[str, Any]] = {
+    "a name of 36": ("/display_information/name", "x" * 36),
+    "a description of 141": ("/display_information/description", "x" * 141),
+    "a long description of 174": ("/display_information/long_description", "x" * 174),
+    "a long description of 4001": ("/display_information/long_description", "x" * 4001),
+    "a colour by name": ("/display_information/background_color", "red"),
+    "a bot name of 81": ("/features/bot_user/display_name", "x" * 81),
+    "a bot name in capitals": ("/features/bot_user/display_name", "Csm"),
+    "a command of 33": ("/features/slash_commands/0/command", "/" + "x" * 32),
+    "a command with a space": ("/features/slash_commands/0/command", "/csm now"),
+    "a command in capitals": ("/features/slash_commands/0/command", "/CSM"),
+    "a command's description of 2001": ("/features/slash_commands/0/description", "x" * 2001),
+    "a usage hint of 1001": ("/features/slash_commands/0/usage_hint", "x" * 1001),
+    "51 commands": ("/features/slash_commands", [{"command": f"/x{n}", "description": "x"} for n in range(51)]),
+    "11 shortcuts": ("/features/shortcuts", [shortcut(callback_id=str(n)) for n in range(11)]),
+    "a shortcut's name of 25": ("/features/shortcuts", [shortcut(name="x" * 25)]),
+    "a shortcut's description of 151": ("/features/shortcuts", [shortcut(description="x" * 151)]),
+    "a callback_id of 256": ("/features/shortcuts", [shortcut(callback_id="x" * 256)]),
+    "101 events": ("/settings/event_subscriptions", {"bot_events": [f"e{n}" for n in range(101)]}),
+    "256 scopes": ("/oauth_config/scopes/bot", ["a" * n for n in range(1, 257)]),
+    "a scope twice": ("/oauth_config/scopes/bot", ["commands", "commands"]),
+    "a property of one's own": ("/settings/colour", "red"),
+    "a version to come": ("/_metadata/major_version", 3),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_what_slack_refuses_of_a_manifest_is_seen(name: str) -> None:
+    with pytest.raises(ValidationError):
+        validate(changed(MANIFEST, *LIMITS[name]), SCHEMA)
+
+
+def test_a_manifest_without_a_way_in_is_seen() -> None:
+    manifest = changed(MANIFEST, "/settings/socket_mode_enabled", False)
+    manifest["settings"]["event_subscriptions"] = {"bot_events": ["app_mention"]}
+
+    assert without_a_way_in(manifest) == [
+        "Event Subscription requires either Request URL or Socket Mode Enabled",
+        "Interactivity requires a Request URL",
+        "/csm requires a Request URL",
+    ]

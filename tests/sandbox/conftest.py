@@ -107,9 +107,12 @@ class SocketApp:
                 ack = {"envelope_id": envelope["envelope_id"]} | ({"payload": answer} if answer else {})
                 await socket.send_json(ack)
 
-    async def got(self) -> dict[str, Any]:
-        """The next payload."""
-        return dict((await asyncio.wait_for(self.envelopes.get(), 5))["payload"])
+    async def got(self, kind: str = "") -> dict[str, Any]:
+        """The next payload, or the next of a kind."""
+        while True:
+            payload = dict((await asyncio.wait_for(self.envelopes.get(), 5))["payload"])
+            if kind in ("", payload.get("type")):
+                return payload
 
 
 @pytest.fixture
