@@ -76,6 +76,7 @@ class _Judge:
         prefs = Counter(link.entry.pref for _, link in self._own if link.entry.pref is not None)
         attached = prefs.most_common(1)[0][0] if prefs else None
         self._priority = attached if attached is not None else self._settings.priority
+        self._watched = self._watches_ingress()
 
     def judgement(self) -> Judgement:
         if skipped := self._nothing_to_judge():
@@ -116,15 +117,21 @@ class _Judge:
             if link.own
         ]
 
-    def _devices(self) -> list[JudgedDevice]:
+    def _watches_ingress(self) -> bool | None:
+        """What the filters tell of a setting whose default is not known for this version."""
         directions = {direction for direction, _ in self._own}
-        watched = "ingress" in directions if directions else None
+        if "ingress" in directions:
+            return True
+        certain = self._version is not None and self._evidence.agent.settings_seen and not self._evidence.agent.unseen
+        return False if directions and certain else None
+
+    def _devices(self) -> list[JudgedDevice]:
         return [
             JudgedDevice(
                 namespace,
                 device,
                 tuple(
-                    self._hooks.judge(device, direction, priority=self._priority, watched=watched)
+                    self._hooks.judge(device, direction, priority=self._priority, watched=self._watched)
                     for direction in DIRECTIONS
                 ),
             )
@@ -194,13 +201,14 @@ class _Judge:
         return [Found("tc.version_unseen", detail, evidence[:_MOST_LINES])]
 
     def _settings_unseen(self) -> list[Found]:
-        if self._own:
-            return []
-        unsure = {
-            "whether Workload Protection is enabled": self._settings.enabled,
-            "whether network detections are": self._settings.network,
-            "whether it works with eBPF": self._settings.ebpfless,
-        }
+        ingress = self._watched if self._settings.ingress is None else self._settings.ingress
+        unsure = {"whether it watches ingress": ingress}
+        if not self._own:
+            unsure = {
+                "whether Workload Protection is enabled": self._settings.enabled,
+                "whether network detections are": self._settings.network,
+                "whether it works with eBPF": self._settings.ebpfless,
+            }
         names = [name for name, value in unsure.items() if value is None]
         return (
             [Found("tc.settings_unseen", ", ".join(names), self._evidence.agent.unseen[:_MOST_LINES])] if names else []
