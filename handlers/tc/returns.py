@@ -39,10 +39,10 @@ from handlers.tc.values import (
     truncated,
 )
 
-MOST_STEPS = 300_000
-"""Instructions walked for one program; about a second."""
-MOST_STEPS_OF_ALL = 3_000_000
-"""For all programs of a document."""
+MOST_STEPS = 250_000
+"""Instructions walked for one program; a few seconds."""
+MOST_STEPS_OF_ALL = 1_000_000
+"""For all programs of a document, those that differ in their maps alone counted once."""
 MOST_FRAMES = 8
 """As the kernel has it (`include/linux/bpf_verifier.h`: MAX_CALL_FRAMES)."""
 MOST_TAIL_CALLS = 200
@@ -131,9 +131,23 @@ class Analyst:
 
     def _analysed(self, program: int) -> _Own:
         if program not in self._own:
-            seen = self._evidence.program(program)
-            self._own[program] = self._analyse(program, seen)
+            own = self._like_another(program)
+            self._own[program] = own or self._analyse(program, self._evidence.program(program))
         return self._own[program]
+
+    def _like_another(self, program: int) -> _Own | None:
+        """The same as of a program that differs in its maps alone, as a node's pods have them by the hundred."""
+        seen = self._evidence.programs.get(program)
+        source = self._evidence.programs.get(seen.same_as) if seen and seen.same_as is not None else None
+        if seen is None or source is None or source.same_as is not None or len(seen.loads) != len(source.loads):
+            return None
+        maps = dict(zip(source.loads, seen.loads, strict=True))
+        if any(maps[theirs] != ours for theirs, ours in zip(source.loads, seen.loads, strict=True)):
+            return None
+        own = self._analysed(source.id)
+        if own.nested or any(array not in maps for array, _ in own.tails if array is not None):
+            return None
+        return replace(own, tails=tuple((None if array is None else maps[array], at) for array, at in own.tails))
 
     def _analyse(self, program: int, seen: ProgramSeen | None) -> _Own:
         if seen is None:
@@ -180,6 +194,8 @@ class _Own:
     exits: Number = _NOTHING
     tails: tuple[tuple[int | None, frozenset[int] | None], ...] = ()
     unknown: tuple[str, ...] = ()
+    nested: bool = False
+    """Whether a tail call was followed on the way, so that the exits depend on what is in a map."""
 
     @property
     def codes(self) -> frozenset[int]:
@@ -216,6 +232,7 @@ class _Walk:
         self._most = steps
         self.taken = 0
         self._tails: dict[tuple[int | None, frozenset[int] | None], None] = {}
+        self._nested = False
         self._summaries: dict[tuple[int, tuple[Value, ...]], Number] = {}
         self._second_slots = {index + 1 for index, each in enumerate(code) if each.wide}
         self._meetings = {_target(index, each) for index, each in enumerate(code) if each.kind in {ins.JMP, ins.JMP32}}
@@ -227,7 +244,7 @@ class _Walk:
             exits = self._function(0, {1: _CONTEXT}, 1)
         except _GivenUp as given_up:
             return _Own(unknown=(str(given_up),))
-        own = _Own(exits, tuple(self._tails))
+        own = _Own(exits, tuple(self._tails), nested=self._nested)
         if exits.rest is not None and not own.negative:
             return replace(own, unknown=(f"it can return {exits.why or 'an unknown value'}",))
         if exits.impossible and not self._tails:
@@ -358,6 +375,7 @@ class _Walk:
         if depth == 1:
             self._tails[where] = None
         else:
+            self._nested = True
             result = self._analyst.after_tail_call(*where)
             if not result.impossible:
                 gone = frame.copy()

@@ -28,6 +28,7 @@ from handlers.redaction import redact
 from handlers.selftest import examine
 from handlers.version import from_tag
 from tests.bench.cluster import serve
+from tests.bench.judging import analysing, judging
 from tests.bench.node import walks
 from tests.bench.slack_side import acknowledgements, calls_of_a_long_run
 from tests.kernel.lab import available
@@ -158,6 +159,12 @@ def main() -> None:
         say("tc evidence of 250 namespaces and 300 devices", ours, "s", "<= 1", reached=ours <= 1)
         say("  to a walk with tc and bpftool", ours / theirs, "times", "<= 0.1", reached=ours / theirs <= 0.1)
         say("  the walk, which sees less", theirs, "s", "-", reached=True)
+    ours, theirs = analysing()
+    say("what a program of 50,000 instructions can return", ours, "s", "<= 1", reached=ours <= 1)
+    say("  to decoding it alone", ours / theirs, "times", "-", reached=True)
+    ours, theirs = judging()
+    say("judging a node of 300 devices, from JSON to the result", ours, "s", "<= 0.5", reached=ours <= 0.5)
+    say("  to parsing that JSON alone", ours / theirs, "times", "-", reached=True)
     rate = redaction()
     say("redaction of clean text", rate, "MB/s", ">= 100", reached=rate >= 100)
 

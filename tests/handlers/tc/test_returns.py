@@ -202,6 +202,18 @@ def test_big_endian_nodes_are_read_too() -> None:
     assert Analyst(evidence).returns(1).codes == {7}
 
 
+def test_programs_that_differ_in_their_maps_alone_are_walked_once_and_told_apart() -> None:
+    code = assemble(TAIL)
+    accept, go_on = bpf.program(8, assemble([mov(0, 0), EXIT])), bpf.program(9, assemble([mov(0, -1), EXIT]))
+    first = bpf.program(1, code).model_copy(update={"loads": (50,)})
+    others = [Program(id=number, same_as=1, loads=(number,)) for number in range(100, 400)]
+    arrays = {50: {1: 8}, **{number: {1: 9} for number in range(100, 400)}}
+    analyst = Analyst(bpf.evidence([first, accept, go_on, *others], arrays), steps=40)
+
+    assert analyst.returns(1).via_tail_call == {0}
+    assert {analyst.returns(number) for number in range(100, 400)} == {Returns(frozenset((2,)), frozenset((-1,)))}
+
+
 # -- programs that clang made ----------------------------------------------------------------------------------
 
 SOURCES = {
