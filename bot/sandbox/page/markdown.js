@@ -36,7 +36,7 @@ const KINDS = [
 
 function table([head, ruler, ...rows]) {
   if (!/^[|:\s-]+$/.test(ruler ?? "")) return el("div", { class: "text" }, [head, ruler, ...rows].filter(Boolean).join("\n"));
-  return el("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": "Table" }, el("table", {},
+  return el("div", { class: "scroller", tabindex: 0, role: "group", "aria-label": "Table" }, el("table", {},
     el("thead", {}, el("tr", {}, cells(head).map((cell) => el("th", { scope: "col" }, inline(cell))))),
     el("tbody", {}, rows.map((row) => el("tr", {}, cells(row).map((cell) => el("td", {}, inline(cell))))))));
 }

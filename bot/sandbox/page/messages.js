@@ -27,26 +27,37 @@ export class Messages {
     this.thread = thread;
     list.addEventListener("keydown", (event) => this.#key(event));
     list.addEventListener("focusin", (event) => this.#rove(event.target.closest(".message")));
-    list.addEventListener("scroll", () => { if (list.scrollTop === 0 && this.#earlier) this.#more(); });
+    list.addEventListener("scroll", () => {
+      this.#stays = this.#isAtEnd();
+      if (list.scrollTop === 0 && this.#earlier) this.#more();
+    });
   }
 
+  #stays = true; // at the end, whatever is added or grows there
+  #grown = new ResizeObserver(() => { if (this.#stays) this.end(); });
   intro = null; // {version, make}: what is said above the very first message
   #earlier = false;
   #drawn = [];
 
   clear() {
     this.#nodes.clear();
+    this.#grown.disconnect();
     this.#count = AT_FIRST;
     this.list.replaceChildren();
   }
 
   end() {
+    this.#stays = true;
     this.list.scrollTop = this.list.scrollHeight;
+  }
+
+  #isAtEnd() {
+    return this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 80;
   }
 
   draw(messages) {
     this.#drawn = messages;
-    const atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 80;
+    this.#stays = this.#isAtEnd();
     const focused = this.#focused();
     const shown = messages.slice(-this.#count);
     this.#earlier = shown.length < messages.length;
@@ -54,7 +65,7 @@ export class Messages {
     if (!this.#earlier && this.intro) wanted.unshift(this.#kept("intro", this.intro.version, this.intro.make));
     if (this.#earlier) wanted.unshift(this.#kept("earlier", "", () => el("li", {}, el("button", { type: "button", class: "button", onclick: () => this.#more() }, "Show earlier messages"))));
     this.#arrange(wanted);
-    if (atEnd) this.end();
+    if (this.#stays) this.end();
     if (focused) this.#restore(focused);
     if (!this.list.querySelector('.message[tabindex="0"]')) this.#rove(this.list.querySelector(".message:last-of-type"));
   }
@@ -80,8 +91,16 @@ export class Messages {
   // The fewest moves: nodes that are in place stay, so that focus, selection and open details do too.
   #arrange(wanted) {
     const keep = new Set(wanted);
-    for (const node of [...this.list.children]) if (!keep.has(node)) node.remove();
-    wanted.forEach((node, index) => { if (this.list.children[index] !== node) this.list.insertBefore(node, this.list.children[index] ?? null); });
+    for (const node of [...this.list.children]) {
+      if (keep.has(node)) continue;
+      this.#grown.unobserve(node);
+      node.remove();
+    }
+    wanted.forEach((node, index) => {
+      if (this.list.children[index] === node) return;
+      this.list.insertBefore(node, this.list.children[index] ?? null);
+      this.#grown.observe(node);
+    });
   }
 
   #more() {

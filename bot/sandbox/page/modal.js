@@ -6,17 +6,19 @@ import { Form } from "/form.js";
 import { icon } from "/icons.js";
 import { post } from "/server.js";
 
-let shown = null; // {id, hash, node, form}
+let shown = null; // {id, hash, node}
+const forms = new Map(); // what was filled in, by view: one that was covered by another comes back as it was
 
 // `views` is the stack, its top last; `again` asks for the state, when something was done.
 export function showViews(views, { user, names, suggest, again, complain }) {
   const view = views.filter((each) => each.type !== "home").at(-1);
   if (shown && shown.id === view?.id && shown.hash === view.hash) return;
-  const form = shown && shown.id === view?.id ? shown.form : new Form();
   const before = shown;
   shown = null;
   before?.node.close();
-  if (!view) return;
+  if (!view) return forms.clear();
+  if (!forms.has(view.id)) forms.set(view.id, new Form());
+  const form = forms.get(view.id);
 
   const act = (_block, spec, value) => confirmed(spec.confirm, names, async () => {
     const answer = await post("clicks", { user, view_id: view.id, action_id: spec.action_id, block_id: _block.block_id, state: { values: form.json() }, ...value });
@@ -43,7 +45,7 @@ export function showViews(views, { user, names, suggest, again, complain }) {
 
   const node = dialog(view.title.text, { kind: "view", closed: () => { if (shown?.node === node) { shown = null; dismiss(); } } }, fields);
   if (views.length > 1) node.querySelector("header").prepend(el("button", { type: "button", class: "plain", "aria-label": "Back", onclick: () => dismiss() }, icon("back")));
-  shown = { id: view.id, hash: view.hash, node, form };
+  shown = { id: view.id, hash: view.hash, node };
   node.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) fields.requestSubmit(); });
   body.querySelector("input, textarea, button")?.focus();
 }

@@ -4,7 +4,7 @@ import { richText } from "/text.js";
 
 const content = (cell, names) => (cell?.type === "rich_text" ? richText(cell, names) : String(cell?.text ?? cell?.value ?? ""));
 const plain = (cell) => (cell?.type === "rich_text" ? cell.elements.flatMap((part) => part.elements ?? []).map((each) => each.text ?? "").join("") : String(cell?.text ?? cell?.value ?? ""));
-const scroller = (label, ...inside) => el("div", { class: "scroller", role: "region", "aria-label": label, tabindex: 0 }, ...inside);
+const scroller = (label, ...inside) => el("div", { class: "scroller", role: "group", "aria-label": label, tabindex: 0 }, ...inside);
 
 export function table(block, { names }) {
   const settings = block.column_settings ?? [];
