@@ -104,6 +104,7 @@ class Collection:
         programs = Programs(bpf, self.document["programs"], self.document["program_arrays"], unseen)
         programs.read(program_ids(self.document["namespaces"]))
         programs.name_calls(os.path.join(self.proc, "kallsyms"))
+        programs.find_replacements()
 
     def to_json(self) -> str:
         """The document, cut down to its limit: instructions go first, then devices."""
@@ -209,11 +210,29 @@ class Bpf:
         self._set("=I", number)
         return self(command)
 
-    def next_link(self, number: int) -> int:
-        """The id of the link after this one. `ENOENT` when there is none."""
-        self._set("=I", number)
-        self(LINK_NEXT)
-        return int(struct.unpack_from("=I", self._attr, 4)[0])
+    def links(self, most: int) -> Iterator[bytes]:
+        """What is known of each link in the kernel, which has ids since 5.8; nothing where that may not be asked."""
+        number = 0
+        for _ in range(most):
+            self._set("=I", number)
+            try:
+                self(LINK_NEXT)
+            except OSError:
+                return
+            number = int(struct.unpack_from("=I", self._attr, 4)[0])
+            try:
+                yield self._link(number)
+            except OSError:
+                continue  # it is gone
+
+    def _link(self, number: int) -> bytes:
+        descriptor = self.open(LINK_FD, number)
+        try:
+            info = ctypes.create_string_buffer(32)
+            self.info(descriptor, info)
+            return info.raw
+        finally:
+            os.close(descriptor)
 
     def info(self, descriptor: int, buffer: "ctypes.Array[ctypes.c_char]") -> None:
         """Fill the buffer with what is known of a program, map or link. What it holds is read first."""
@@ -946,7 +965,33 @@ class Programs:
                 note = "The kernel does not tell which helper functions it calls (it needs CAP_SYSLOG; kptr_restrict)."
                 self._programs[number].setdefault("unseen", []).append(note)
 
+    def find_replacements(self) -> None:
+        """
+        Note the programs that replace functions of others (freplace), as a dispatcher of several programs has them:
+        what such a program returns is not in its own instructions.
+        """
+        for link in self._bpf.links(MOST_LINKS):
+            kind, _, number, _, _, target = struct.unpack_from("=IIIIII", link)
+            if kind == TRACING_LINK and target in self._programs and self._type(number) == EXTENSION:
+                self._programs[target].setdefault("replaced_by", []).append(number)
 
+    def _type(self, number: int) -> Optional[int]:
+        """The type of a program that is not among those that were read."""
+        try:
+            descriptor = self._bpf.open(PROG_FD, number)
+        except OSError:
+            return None
+        try:
+            info = ctypes.create_string_buffer(8)
+            self._bpf.info(descriptor, info)
+            return u32(info.raw)
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+
+
+MOST_LINKS = 5000
 MOST_CODE = 8 * 1024 * 1024
 MOST_MAPS = 512
 MOST_ENTRIES = 400000

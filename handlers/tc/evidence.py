@@ -122,6 +122,8 @@ class Program(Seen):
     or what the verifier put in a helper's place. With `same_as`, read `Evidence.program`.
     """
     maps: tuple[int, ...] = ()
+    replaced_by: tuple[int, ...] = ()
+    """Programs that replace functions of this one (freplace), so that its instructions do not tell what it does."""
     unseen: tuple[str, ...] = ()
 
     def code(self) -> bytes:
@@ -207,8 +209,12 @@ class Evidence(Seen):
     """What could not be seen at all, and why: sentences for people."""
 
     def program(self, number: int) -> Program | None:
-        """A program with its instructions and calls, also where the document gives them once for many."""
+        """A program with its instructions and calls, also where the document gives them once for many; where they count."""
         found = self.programs.get(number)
+        if found is not None and found.replaced_by:
+            by = ", ".join(map(str, found.replaced_by[:5]))
+            why = f"Functions of it are replaced by others' (program {by}), so its own instructions do not tell."
+            return found.model_copy(update={"instructions": None, "unseen": (why, *found.unseen)})
         if found is None or found.same_as is None:
             return found
         source = self.programs.get(found.same_as, found)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from handlers.tc import collector
 from handlers.tc.evidence import Attachment, Device, Evidence, Namespace
 from tests.kernel.lab import OK, UNSPEC, Lab, Netns
 
@@ -103,6 +105,19 @@ def test_programs_that_differ_in_their_maps_alone_are_given_once(lab: Lab, colle
     assert int.from_bytes(second.code()[4:8], evidence.byte_order) == arrays[1].id
     assert second.code()[8:] == first.code()[8:]
     assert base64.b64decode(second.instructions or "") == second.code()
+
+
+def test_every_link_of_the_kernel_is_looked_at(lab: Lab) -> None:
+    node = lab.namespace()
+    node.veth("eni1", "eth0")
+    programs = [lab.returning(UNSPEC, name) for name in ("first", "second")]
+    for each in programs:
+        node.tcx("eni1", "ingress", each)
+
+    found = [struct.unpack_from("=III", link) for link in collector.Bpf().links(5000)]
+
+    tcx = 11  # linux:include/uapi/linux/bpf.h BPF_LINK_TYPE_TCX
+    assert {each.id for each in programs} <= {program for kind, _, program in found if kind == tcx}
 
 
 def test_a_namespace_is_named_by_the_host_name_of_its_pod(lab: Lab, collect: Collect) -> None:
