@@ -8,7 +8,7 @@ repeat, to cut short, and to do in several processes at once.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -115,10 +115,14 @@ def _bare(document: str) -> str:
 
 def _without_evidence(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: [] if key == "evidence" else _without_evidence(inner) for key, inner in value.items()}
+        return {key: _FORGOTTEN[key] if key in _FORGOTTEN else _without_evidence(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_without_evidence(inner) for inner in value]
     return value
+
+
+_FORGOTTEN: Mapping[str, Any] = {"evidence": [], "tables": [], "document": ""}
+"""What becomes of the lines, tables and documents that came from Agents."""
 
 
 def _old_runs(before: float) -> sa.Select[Any]:
@@ -130,11 +134,16 @@ def _old_runs(before: float) -> sa.Select[Any]:
 
 def _results_with_evidence(before: float) -> sa.Select[Any]:
     query = sa.select(results.c.run, results.c.agent, results.c.result).join(runs, runs.c.id == results.c.run)
-    return query.where(_is_over(before), results.c.result.like('%"evidence":["%'))
+    return query.where(_is_over(before), _has_evidence(results.c.result))
 
 
 def _reports_with_evidence(before: float) -> sa.Select[Any]:
-    return sa.select(runs.c.id, runs.c.report).where(_is_over(before), runs.c.report.like('%"evidence":["%'))
+    return sa.select(runs.c.id, runs.c.report).where(_is_over(before), _has_evidence(runs.c.report))
+
+
+def _has_evidence(document: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    # A packed document begins with the head of its compression, `eJ`.
+    return sa.or_(document.like('%"evidence":["%'), document.like('%"document":"eJ%'))
 
 
 def _is_over(before: float) -> sa.ColumnElement[bool]:

@@ -14,6 +14,7 @@ from bot.storage.retention import PER_RUN, Keep, Pruned, prunable, prune
 from bot.storage.schema import metadata
 from bot.storage.store import Store
 from tests.bot.storage.written import STARTED, fill
+from tests.handlers.tc.nodes import Node, judged
 
 DAY = 86_400.0
 KEEP = Keep(runs=timedelta(days=90), evidence=timedelta(days=30))
@@ -50,6 +51,20 @@ async def test_evidence_goes_first_and_the_verdict_stays(store: Store) -> None:
             "selftest.rule_failed",
         )
     assert await prune(store, KEEP, now) == Pruned()
+
+
+async def test_the_document_and_tables_of_a_tc_check_are_evidence(store: Store) -> None:
+    """Also where a result has no finding, and so no line of evidence."""
+    passing = judged(Node().evidence()).model_copy(update={"findings": (), "agent": "node-1"})
+    record = await store.run("r-1")
+    assert record is not None
+    await store.keep_result(record.request, passing, STARTED)
+    assert (await store.results("r-1"))["node-1"].document
+
+    await prune(store, KEEP, STARTED + 31 * DAY)
+
+    kept = (await store.results("r-1"))["node-1"]
+    assert (kept.document, kept.tables, kept.verdict) == ("", (), passing.verdict)
 
 
 async def test_a_run_goes_with_everything_that_is_its_own_the_engines_records_too(store: Store) -> None:
