@@ -121,16 +121,22 @@ class Lab:
     def assembled(self, instructions: bytes, name: str) -> Loaded:
         """Load instructions as a classifier. The kernel keeps 15 characters of its name."""
         code = ctypes.create_string_buffer(instructions, len(instructions))
-        licence, log = ctypes.create_string_buffer(b"GPL"), ctypes.create_string_buffer(65536)
-        attr = struct.pack(
-            "=IIQQIIQII16s", _SCHED_CLS, len(instructions) // 8, ctypes.addressof(code), ctypes.addressof(licence),
-            1, len(log), ctypes.addressof(log), 0, 0, name.encode()[:15],
-        )  # fmt: skip
+        licence, log = ctypes.create_string_buffer(b"GPL"), ctypes.create_string_buffer(1 << 20)
+
+        def load(verbose: int) -> int:
+            where = ctypes.addressof(log) if verbose else 0
+            attr = struct.pack(
+                "=IIQQIIQII16s", _SCHED_CLS, len(instructions) // 8, ctypes.addressof(code), ctypes.addressof(licence),
+                verbose, len(log) if verbose else 0, where, 0, 0, name.encode()[:15],
+            )  # fmt: skip
+            return bpf(_PROG_LOAD, attr)
+
         try:
-            descriptor = bpf(_PROG_LOAD, attr)
+            return self._held(load(0))
         except OSError as error:
+            with suppress(OSError):  # once more, for the verifier's words
+                load(1)
             raise OSError(error.errno, f"{name} was not loaded: {log.value.decode()}") from error
-        return self._held(descriptor)
 
     def compiled(self, source: str, function: str) -> Loaded:
         """Compile C with clang, and load one of its functions with its maps. Types and section come from `PRELUDE`."""
