@@ -33,6 +33,7 @@ from bot.messenger import Messenger
 from bot.metered import MeteredApp
 from bot.policy import Policy
 from bot.runs import Runs
+from bot.rush import Rush
 from bot.settings import Secrets, Settings
 from bot.socket import DEAD_S, QUIET_S, Socket
 from bot.storage.store import Store
@@ -74,6 +75,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         for glob in policy.pointless(settings.targets):
             log.warning("policy.matches_no_target", on=glob, targets=sorted(settings.targets))
         directory = SlackDirectory(client, team_id=identity.team_id, groups=policy.groups_named)
+        rush = Rush()
         runs = Runs(
             store=store,
             messenger=messenger,
@@ -84,6 +86,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
                 settings.limits.per_target, settings.limits.overall, settings.limits.min_interval.total_seconds()
             ),
             flaring=flaring(settings),
+            rush=rush,
         )
         stack.push_async_callback(runs.aclose)
         await runs.launch(settings.database_url)
@@ -101,7 +104,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         )
         errands.run(directory.warm(), name="warm the directory")
         await stack.enter_async_context(keeping_house(store, kept(settings.retention)))
-        app = _bolt(client, secrets, desk)
+        app = _bolt(client, secrets, desk, rush)
         if settings.slack.transport == "socket":
             app_token = secrets.app_token.get_secret_value()
             await slack.check_app_token(client, app_token)
@@ -128,9 +131,10 @@ async def _healthy(stack: contextlib.AsyncExitStack, settings: Settings) -> Heal
     return health
 
 
-def _bolt(client: AsyncWebClient, secrets: Secrets, desk: Desk) -> AsyncApp:
+def _bolt(client: AsyncWebClient, secrets: Secrets, desk: Desk, rush: Rush) -> AsyncApp:
     signing_secret = secrets.signing_secret.get_secret_value() or None
-    app = MeteredApp(client=client, signing_secret=signing_secret, logger=logging.getLogger("slack_bolt"))
+    log_as = logging.getLogger("slack_bolt")
+    app = MeteredApp(rush=rush, client=client, signing_secret=signing_secret, logger=log_as)
     command_listeners.register(app, desk)
     action_listeners.register(app, desk)
     flare_listeners.register(app, desk)

@@ -47,9 +47,9 @@ class SlackDirectory:
         A group that does not exist counts as one without members.
         """
         try:
-            info, members = await asyncio.gather(
-                self._remembered(f"user:{user}", lambda: self._user(user)), self._remembered("groups", self._members)
-            )
+            asked = self._remembered(f"user:{user}", lambda: self._user(user))
+            members = await _told(self._remembered("groups", self._members))
+            info = await _told(asked)
         except (SlackApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
             log.warning("slack.person_unknown", user=user, error=str(error))
             raise Unknown(
@@ -67,7 +67,7 @@ class SlackDirectory:
     async def email(self, user: str) -> str:
         """The e-mail address of a person's profile; empty when Slack does not tell (scope users:read.email)."""
         try:
-            info = await self._remembered(f"user:{user}", lambda: self._user(user))
+            info = await _told(self._remembered(f"user:{user}", lambda: self._user(user)))
         except (SlackApiError, aiohttp.ClientError, OSError, TimeoutError):
             return ""
         return str((info.get("profile") or {}).get("email") or "")
@@ -75,7 +75,7 @@ class SlackDirectory:
     async def warm(self) -> None:
         """Look the groups up before anybody waits for it; whoever comes first tries again if that fails."""
         with contextlib.suppress(SlackApiError, aiohttp.ClientError, OSError, TimeoutError):
-            await self._remembered("groups", self._members)
+            await _told(self._remembered("groups", self._members))
 
     async def _user(self, user: str) -> Mapping[str, Any]:
         answer = await self._client.users_info(user=user)
@@ -94,7 +94,7 @@ class SlackDirectory:
             log.warning("policy.group_not_found", group=missing)
         return found
 
-    async def _remembered(self, key: str, look: Callable[[], Awaitable[Any]]) -> Any:
+    def _remembered(self, key: str, look: Callable[[], Awaitable[Any]]) -> asyncio.Task[Any]:
         at, task = self._known.get(key, (0.0, None))
         failed = task is not None and task.done() and (task.cancelled() or task.exception() is not None)
         if task is None or failed or time.monotonic() - at > TTL_S:
@@ -103,5 +103,17 @@ class SlackDirectory:
                 return await look()
 
             task = asyncio.create_task(asked(), name=f"look up {key}")
+            task.add_done_callback(_seen)
             self._known[key] = (time.monotonic(), task)
-        return await asyncio.shield(task)
+        return task
+
+
+async def _told(task: asyncio.Task[Any]) -> Any:
+    """What was found. Whoever waits may give up; the others who wait did not."""
+    return task.result() if task.done() else await asyncio.shield(task)
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """That a look-up failed is told to those who ask; nobody may, when another one failed first."""
+    if not task.cancelled():
+        task.exception()

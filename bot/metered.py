@@ -9,17 +9,22 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 
 from bot import metrics
+from bot.rush import Rush
 
 KINDS = frozenset({"block_actions", "block_suggestion", "view_submission", "view_closed", "event_callback"})
 
 
 class MeteredApp(AsyncApp):
-    """Measures how long Slack waits for each acknowledgement."""
+    """Measures how long Slack waits for each acknowledgement, and says when it does."""
+
+    def __init__(self, *, rush: Rush, **options: Any) -> None:
+        super().__init__(**options)
+        self._rush = rush
 
     async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
         """See `AsyncApp.async_dispatch`. Returns when the request is acknowledged."""
         kind = _kind(req.body)
-        with metrics.ACKS.labels(kind).time():
+        with metrics.ACKS.labels(kind).time(), self._rush.waiting():
             response = await super().async_dispatch(req)
         if response.status != 200:
             metrics.UNACKNOWLEDGED.labels(kind).inc()

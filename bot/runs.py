@@ -32,6 +32,7 @@ from bot.render import slack
 from bot.render import thread as thread_of
 from bot.render.not_posted import not_posted
 from bot.render.post import Post
+from bot.rush import Rush
 from bot.storage.approvals import UNDECIDED, Approvals
 from bot.storage.replicas import Replicas
 from bot.storage.store import Accepted, RunRecord, RunRequest, Store
@@ -99,6 +100,7 @@ class Runs:
         clock: Clock,
         pace: Pace,
         flaring: Flaring,
+        rush: Rush | None = None,
         dead_after_s: float = DEAD_AFTER_S,
         look_s: float | None = None,
     ) -> None:
@@ -127,7 +129,8 @@ class Runs:
             turns=self._turns,
             look_s=look_s or (LOOK_S if self._shared else CANCEL_POLL_S),
         )
-        self._to_start: asyncio.Queue[str] = asyncio.Queue()
+        self._rush = rush or Rush()
+        self._to_start: asyncio.Queue[RunRequest] = asyncio.Queue()
         self.tasks: list[asyncio.Task[None]] = []
         """What runs as long as this process does."""
         self.carrying: set[asyncio.Task[Any]] = set()
@@ -230,7 +233,7 @@ class Runs:
             since = request.accepted_at - self._commands[request.command].pace(self._pace).min_interval_s
         accepted = await self._store.accept(request, join_since=since)
         if accepted.fresh:
-            self._to_start.put_nowait(request.id)
+            self._to_start.put_nowait(request)
         return accepted
 
     async def cancel(self, run: str, by: str, where: str) -> bool:
@@ -250,11 +253,10 @@ class Runs:
 
     async def _start_unfinished(self) -> None:
         """Start those that the engine never heard of: accepted, and their process killed before they were started."""
-        left = [request.id for request in await self._store.unfinished()]
-        known = {found.workflow_id for found in await DBOS.list_workflows_async(workflow_ids=left)} if left else set()
-        for run in left:
-            if run not in known:
-                self._to_start.put_nowait(run)
+        left = {request.id: request for request in await self._store.unfinished()}
+        known = await DBOS.list_workflows_async(workflow_ids=list(left)) if left else []
+        for run in left.keys() - {found.workflow_id for found in known}:
+            self._to_start.put_nowait(left[run])
 
     async def _succeed(self) -> None:
         """Say that this replica is alive, and go on with the runs of those that are not."""
@@ -273,14 +275,15 @@ class Runs:
 
     async def _start_runs(self) -> None:
         while True:
-            run = await self._to_start.get()
+            request = await self._to_start.get()
+            await self._rush.over()
+            workflow = self._flare_workflow if request.command == "flare" else self._workflow
             try:
-                is_flare = (await self._request(run)).command == "flare"
-                with SetWorkflowID(run):
-                    await DBOS.start_workflow_async(self._flare_workflow if is_flare else self._workflow, run)
+                with SetWorkflowID(request.id):
+                    await DBOS.start_workflow_async(workflow, request.id)
             except Exception:
                 # The run is in the store, and is tried again by the next process at the latest.
-                log.exception("run.not_started", run=run)
+                log.exception("run.not_started", run=request.id)
 
     # -- the workflow -------------------------------------------------------------------------------------
 

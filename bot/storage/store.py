@@ -4,7 +4,7 @@ The store: SQLite by default, PostgreSQL where there are several replicas.
 Every method is a coroutine that hands one transaction to a thread. Writes that come in crowds (accepting
 commands, recording results) are gathered: whatever has arrived while one transaction was being committed
 goes into the next, so a hundred commands at once cost two or three commits, and a single one waits for
-nobody.
+nobody. Commands go before results, since Slack waits for them.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.storage import audit
+from bot.storage.accepting import Asked, accept_all
 from bot.storage.audit import Entry, note
 from bot.storage.migrate import migrate
+from bot.storage.records import WITHOUT_JSON, Accepted, RunRecord, RunRequest, Sent, entry_of, record
 from bot.storage.schema import posts, results, runs
 from handlers.errors import ConfigurationError
 from handlers.model import Agent, AgentResult, Report
@@ -31,64 +33,7 @@ T = TypeVar("T")
 BUSY_TIMEOUT_MS = 5000
 """How long a write waits for another process's, before the database counts as locked."""
 
-_WITHOUT_JSON = tuple(column for column in runs.c if column.name not in {"inventory", "report"})
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """An accepted command: all that is needed to carry it out, also by another process later."""
-
-    id: str
-    command: str
-    target: str
-    agent: str
-    """Empty: all Agents of the target."""
-    requested_by: str
-    source: str
-    """`slack` or `terminal`."""
-    accepted_at: float
-    channel: str = ""
-    response_url: str = ""
-    case_id: str = ""
-    """Of a flare: digits; empty for a new case."""
-    email: str = ""
-    """Of a flare: whose case it is."""
-
-    @property
-    def where(self) -> str:
-        """As people type it: `cluster-a` or `cluster-a/node-7`."""
-        return f"{self.target}/{self.agent}" if self.agent else self.target
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """A run as the store knows it."""
-
-    request: RunRequest
-    state: str
-    verdict: str | None
-    finished_at: float | None
-    cancelled_by: str
-    permalink: str
-    report: Report | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What became of a command: a run of its own, another's run, or (neither) it was known already."""
-
-    fresh: bool
-    joined: RunRecord | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """Where a post is, or that it is not known whether it was sent (`ts` empty)."""
-
-    channel: str
-    ts: str
-    intended_at: float
-    extra: str = ""
+__all__ = ["Accepted", "RunRecord", "RunRequest", "Sent", "Store", "make_engine"]
 
 
 class Store:
@@ -101,6 +46,7 @@ class Store:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="store-read")
         self._gathered: list[tuple[Callable[[sa.Connection], Any], asyncio.Future[Any]]] = []
+        self._asked: list[tuple[Asked, asyncio.Future[Accepted]]] = []
         self._committer: asyncio.Task[None] | None = None
 
     @classmethod
@@ -145,28 +91,8 @@ class Store:
         With `join_since`, a run that covers these Agents, and has not ended or was accepted after that
         time, is joined instead. A run over a whole target covers each of its Agents.
         """
-        covers = sa.or_(runs.c.agent == "", runs.c.agent == request.agent)
-        fresh = sa.or_(runs.c.state != "done", runs.c.accepted_at >= (join_since or 0.0))
-        same = sa.and_(runs.c.command == request.command, runs.c.target == request.target)
-        joinable = sa.select(*_WITHOUT_JSON).where(
-            same, covers, fresh, runs.c.cancelled_by == "", runs.c.id != request.id
-        )
-        insert = self.insert(runs).values(**asdict(request), state="accepted").on_conflict_do_nothing()
-
-        def transaction(connection: sa.Connection) -> Accepted:
-            if connection.scalar(sa.select(runs.c.id).where(runs.c.id == request.id)):
-                return Accepted(fresh=False)
-            if join_since is not None and (
-                row := connection.execute(joinable.order_by(runs.c.accepted_at.desc())).first()
-            ):
-                note(connection, _entry("command.joined", request, run=row.id))
-                return Accepted(fresh=False, joined=_record(row))
-            fresh = bool(connection.execute(insert).rowcount)
-            if fresh:
-                note(connection, _entry("command.accepted", request))
-            return Accepted(fresh=fresh)
-
-        return await self.gather(transaction)
+        accepted: Accepted = await self._waiting_in(self._asked, Asked(request, join_since))
+        return accepted
 
     async def run(self, run: str) -> RunRecord | None:
         """A run with its report, or `None`."""
@@ -252,7 +178,7 @@ class Store:
 
         def transaction(connection: sa.Connection) -> None:
             connection.execute(statement)
-            note(connection, _entry("agent.asked", request, agent=agent))
+            note(connection, entry_of("agent.asked", request, agent=agent))
 
         await self.gather(transaction)
 
@@ -325,9 +251,9 @@ class Store:
     async def _runs(
         self, where: sa.ColumnElement[bool], *, limit: int = 1000, with_report: bool = False
     ) -> Sequence[RunRecord]:
-        query = sa.select(*_WITHOUT_JSON, *([runs.c.report] if with_report else []))
+        query = sa.select(*WITHOUT_JSON, *([runs.c.report] if with_report else []))
         query = query.where(where).order_by(runs.c.accepted_at.desc(), runs.c.id).limit(limit)
-        return [_record(row) for row in await self.read(lambda connection: connection.execute(query).all())]
+        return [record(row) for row in await self.read(lambda connection: connection.execute(query).all())]
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
         """Query in a thread of its own."""
@@ -355,23 +281,36 @@ class Store:
 
     async def gather(self, work: Callable[[sa.Connection], T]) -> T:
         """Do `work` in the next transaction, together with whatever else is waiting."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._gathered.append((work, future))
+        return await self._waiting_in(self._gathered, work)  # type: ignore[no-any-return]
+
+    async def _waiting_in(self, line: list[tuple[Any, asyncio.Future[Any]]], work: Any) -> Any:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        line.append((work, future))
         # A task of its own commits: whoever waits may be cancelled, the others in the batch were not.
         if self._committer is None or self._committer.done():
             self._committer = asyncio.create_task(self._commit_all(), name="store-commit")
         return await future
 
     async def _commit_all(self) -> None:
-        while self._gathered:
-            batch, self._gathered = self._gathered, []
-            await self._commit([work for work, _ in batch], [future for _, future in batch])
+        while self._asked or self._gathered:
+            if self._asked:  # Slack waits for these
+                asked = _taken(self._asked)
+                await self._commit(
+                    lambda connection: accept_all(connection, self.insert, [each for each, _ in asked]),  # noqa: B023
+                    [future for _, future in asked],
+                )
+            else:
+                works = _taken(self._gathered)
+                await self._commit(
+                    lambda connection: [work(connection) for work, _ in works],  # noqa: B023
+                    [future for _, future in works],
+                )
 
     async def _commit(
-        self, works: Sequence[Callable[[sa.Connection], Any]], waiting: Sequence[asyncio.Future[Any]]
+        self, work: Callable[[sa.Connection], Sequence[Any]], waiting: Sequence[asyncio.Future[Any]]
     ) -> None:
         try:
-            outcomes = await self.write(lambda connection: [work(connection) for work in works])
+            outcomes = await self.write(work)
         except Exception as error:  # noqa: BLE001 - handed to everyone who waits for this batch
             for future in waiting:
                 if not future.done():
@@ -382,21 +321,16 @@ class Store:
                 future.set_result(outcome)
 
 
-def _entry(event: str, request: RunRequest, *, run: str = "", agent: str = "") -> Entry:
-    return Entry(
-        event,
-        request.requested_by,
-        request.channel or request.source,
-        run=run or request.id,
-        command=request.command,
-        target=request.target,
-        agent=agent or request.agent,
-    )
+def _taken(line: list[T]) -> list[T]:
+    """All that wait, taken out of their line."""
+    taken = list(line)
+    line.clear()
+    return taken
 
 
 def _answered(request: RunRequest, result: AgentResult) -> Entry:
     """What was run on an Agent, and what came of it; nothing was, when an answer of a moment ago was used again."""
-    entry = replace(_entry("agent.answered", request, agent=result.agent), outcome=str(result.verdict))
+    entry = replace(entry_of("agent.answered", request, agent=result.agent), outcome=str(result.verdict))
     if result.reused_from:
         return replace(entry, event="agent.reused", detail=f"the answer given to {result.reused_from}")
     return replace(
@@ -426,29 +360,3 @@ def _why_unusable(error: sa.exc.DatabaseError, url: sa.URL) -> str:
     if "locked" in reason:
         return f"{shown} is locked by another process; stop that one, or wait until it has finished, and start again."
     return f"{shown} cannot be used: {reason.strip()}"
-
-
-def _record(row: Any) -> RunRecord:
-    request = RunRequest(
-        id=row.id,
-        command=row.command,
-        target=row.target,
-        agent=row.agent,
-        requested_by=row.requested_by,
-        source=row.source,
-        accepted_at=row.accepted_at,
-        channel=row.channel,
-        response_url=row.response_url,
-        case_id=row.case_id,
-        email=row.email,
-    )
-    report = getattr(row, "report", None)
-    return RunRecord(
-        request=request,
-        state=row.state,
-        verdict=row.verdict,
-        finished_at=row.finished_at,
-        cancelled_by=row.cancelled_by,
-        permalink=row.permalink,
-        report=Report.model_validate_json(report) if report else None,
-    )

@@ -253,7 +253,7 @@ def test_every_event_is_in_the_document_and_none_that_does_not_exist() -> None:
     noted = {
         event
         for text in sources
-        for event in re.findall(r"(?:Entry|_entry)\(\s*\"([a-z_.]+)\"|event=\"([a-z_.]+)\"", text)
+        for event in re.findall(r"(?:Entry|_entry|entry_of)\(\s*\"([a-z_.]+)\"|event=\"([a-z_.]+)\"", text)
     }
     told = re.findall(r"^\| `([a-z_.]+)` \|", Path("docs/audit.md").read_text(), flags=re.MULTILINE)
 

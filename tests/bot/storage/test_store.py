@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,6 +110,37 @@ async def test_a_hundred_commands_at_once_cost_a_few_commits(tmp_path: Path) -> 
 
     assert all(each.fresh for each in accepted)
     assert commits <= 5
+
+
+async def test_commands_that_arrive_together_join_and_repeat_as_if_one_had_come_after_the_other(store: Store) -> None:
+    at_once = [
+        REQUEST,
+        replace(REQUEST, id="r-2", agent="node-7"),
+        REQUEST,
+        replace(REQUEST, id="r-3", target="cluster-b", agent="node-7"),
+        replace(REQUEST, id="r-4", target="cluster-b"),
+        replace(REQUEST, id="r-5", target="cluster-b", agent="node-9"),
+    ]
+    accepted = await asyncio.gather(*(store.accept(each, join_since=940.0) for each in at_once))
+
+    joined = [each.joined.request.id if each.joined else None for each in accepted]
+    assert [each.fresh for each in accepted] == [True, False, False, True, True, False]
+    assert joined == [None, "r-1", None, None, None, "r-4"]
+    assert {request.id for request in await store.unfinished()} == {"r-1", "r-3", "r-4"}
+
+
+async def test_a_command_does_not_wait_for_results_that_came_before_it(store: Store) -> None:
+    await store.accept(REQUEST)
+    done: list[str] = []
+
+    async def noted(name: str, work: Awaitable[object]) -> None:
+        await work
+        done.append(name)
+
+    results = [noted(f"result {n}", store.keep_result(REQUEST, result(f"node-{n}"), 1.0)) for n in range(3)]
+    await asyncio.gather(*results, noted("command", store.accept(replace(REQUEST, id="r-2"))))
+
+    assert done[0] == "command"
 
 
 async def test_whoever_gives_up_waiting_takes_nobody_else_along(store: Store) -> None:
