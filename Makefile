@@ -9,7 +9,7 @@ HELM_VERSION := v3.19.0
 MACHINE := $(shell uname -m)
 IMAGE  ?= csm:dev
 
-.PHONY: demo test e2e check fix bench lock dist image image-context manifests sbom clean
+.PHONY: demo test prove e2e check fix bench lock dist image image-context manifests sbom clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "csm needs Python 3.11 or newer")'
@@ -25,6 +25,9 @@ demo: $(READY)   ## start the sandbox, type a self-test into it, and stay up
 test: $(READY)   ## everything this machine can run; says what it left out and why
 	@# Most tests wait for processes, so there are more workers than cores.
 	$(BIN)/python -m pytest -m 'not bench' -n 3 --dist worksteal $(ARGS)
+
+prove: $(READY)  ## thousands of schedules against the rule that no archive leaves without its approval: SCHEDULES=2000
+	CSM_TESTS_SCHEDULES=$(or $(SCHEDULES),2000) $(BIN)/python -m pytest tests/approvals/test_invariant.py $(ARGS)
 
 e2e: $(READY)    ## the contract suite and a self-test in a real cluster: CSM_E2E_KUBECONFIG, CSM_E2E_IMAGE (tests/e2e/conftest.py)
 	$(BIN)/python -m pytest tests/e2e $(ARGS)

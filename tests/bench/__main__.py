@@ -28,6 +28,7 @@ from handlers.redaction import redact
 from handlers.selftest import examine
 from handlers.version import from_tag
 from tests.bench.cluster import serve
+from tests.bench.flares import clicks_to_answers
 from tests.bench.judging import analysing, judging
 from tests.bench.node import walks
 from tests.bench.slack_side import acknowledgements, calls_of_a_long_run
@@ -152,6 +153,10 @@ def main() -> None:
     say("  the empty app's p99", theirs * 1000, "ms", "-", reached=True)
     calls = asyncio.run(calls_of_a_long_run())
     say("Slack calls of a run of a minute over 1,000 Agents", calls, "calls", "<= 40", reached=calls <= 40)
+    answers = asyncio.run(clicks_to_answers())
+    p99 = statistics.quantiles(answers, n=100)[98] * 1000
+    say("40 flares waiting: p99 from the click to `y` on stdin", p99, "ms", "<= 150", reached=p99 <= 150)
+    say("  median", statistics.median(answers) * 1000, "ms", "-", reached=True)
     if why := available():
         print(f"a node of 250 pods is not measured: {why}")
     else:
