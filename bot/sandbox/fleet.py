@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bot.sandbox import agent, flare_agent
 from bot.sandbox.agent import Behaviour
-from bot.sandbox.kubernetes_api import Pod
+from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 
 AGENT_FAULTS = {**agent.FAULTS, **flare_agent.FAULTS}
 """All that can be wrong with a stand-in Agent, in words."""
@@ -28,6 +28,14 @@ NETWORKS = (
     "unprivileged",
 )
 """Of a dozen nodes, as no single cluster has them: to show what a tc check says of each."""
+
+
+def install_network_plugins(cluster: KubernetesApi) -> None:
+    """What these networks are made by, as the cluster itself lists it."""
+    cluster.install_network_plugin("cilium", "registry.example/cilium:v1.17.2", cilium={"enable-tcx": "true"})
+    cluster.install_network_plugin(
+        "aws-node", "registry.example/amazon-k8s-cni:v1.19.0", "registry.example/aws-network-policy-agent:v1.2.0"
+    )
 
 
 def fleet(agents: int) -> Iterator[Pod]:

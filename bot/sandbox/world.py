@@ -23,7 +23,7 @@ from bot.listeners.commands import AVAILABLE
 from bot.sandbox.completion import Vocabulary, completions
 from bot.sandbox.engine import Absent, Engine
 from bot.sandbox.faults import api_fault, bot_faults, fleet_faults, slack_faults
-from bot.sandbox.fleet import fleet
+from bot.sandbox.fleet import fleet, install_network_plugins
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from bot.sandbox.process import Bot
 from bot.sandbox.slack.server import LocalSlack
@@ -119,6 +119,8 @@ async def world(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="csm-sandbox-")))
         slack = await stack.enter_async_context(LocalSlack(MANIFEST, port=port, **slack_options))
         cluster = await stack.enter_async_context(KubernetesApi(fleet(agents) if pods is None else pods))
+        if pods is None:
+            install_network_plugins(cluster)
         made = World(slack, cluster, folder)
         stack.push_async_callback(made.aclose)
         if whole_fleet:

@@ -16,7 +16,7 @@ from handlers.agent.findings import KINDS
 from handlers.model import Verdict
 from handlers.tc.answers import answers
 from handlers.tc.devices import Group, JudgedDevice, groups, odd_ones
-from handlers.tc.evidence import Attachment, Evidence
+from handlers.tc.evidence import Attachment, Cluster, Evidence
 from handlers.tc.hooks import DIRECTIONS, Direction, HookJudge, Link, Ruling
 from handlers.tc.returns import Analyst
 from handlers.tc.settings import HAS_NETWORK, AgentSettings, is_racy, read_settings
@@ -54,6 +54,8 @@ class Judgement:
     """The documentation's checklist, answered."""
     links: tuple[Link, ...] = field(default=(), repr=False)
     """Whatever stands in any chain."""
+    plugins: tuple[str, ...] = ()
+    """What the cluster says of its network plugins, in lines."""
 
     @property
     def verdict(self) -> Verdict:
@@ -91,6 +93,7 @@ class _Judge:
             tuple(groups(devices)),
             answers(links),
             links,
+            _plugins(self._evidence.cluster),
         )
 
     def _nothing_to_judge(self) -> str | None:
@@ -242,6 +245,15 @@ class _Judge:
             already = any("tc.unseen" in each.codes for each in devices)
             found += [] if already else [Found("tc.unseen", said[0].rstrip("."), tuple(said[:_MOST_LINES]))]
         return found
+
+
+def _plugins(cluster: Cluster | None) -> tuple[str, ...]:
+    if cluster is None:
+        return ()
+    named = [each for each in cluster.daemon_sets or () if each.name != "kube-proxy"]
+    lines = [f"DaemonSet {each.name}: {', '.join(each.images)}"[:300] for each in named[:6]]
+    settings = ", ".join(f"{name}: {value}" for name, value in (cluster.cilium or {}).items())
+    return (*lines, *([f"cilium-config: {settings}"[:500]] if settings else []))
 
 
 def _named(link: Link) -> str:

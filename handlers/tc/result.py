@@ -95,11 +95,12 @@ def _finding(found: Found, agent: Agent, version: AgentVersion | None, judgement
     summary = kind.summary.format(agent=agent.name, detail=found.detail.rstrip("."))
     checklist = (f"By the documentation's checklist: {'; '.join(judgement.answers)}",)
     relevant = kind.verdict is Verdict.FAIL and kind.severity is not Severity.LOW
+    context = (*(checklist if relevant and judgement.answers else ()), *(judgement.plugins if found.links else ()))
     return Finding(
         code=found.code,
         severity=kind.severity,
         summary=summary[:1].upper() + summary[1:],
-        evidence=found.evidence + (checklist if relevant and judgement.answers else ()),
+        evidence=(*found.evidence, *context),
         remediation=remediate_tc(found.code, agent, version, facts_of(found, judgement)),
     )
 

@@ -141,6 +141,8 @@ class Analyst:
         source = self._evidence.programs.get(seen.same_as) if seen and seen.same_as is not None else None
         if seen is None or source is None or source.same_as is not None or len(seen.loads) != len(source.loads):
             return None
+        if seen.replaced_by or source.replaced_by:
+            return None
         maps = dict(zip(source.loads, seen.loads, strict=True))
         if any(maps[theirs] != ours for theirs, ours in zip(source.loads, seen.loads, strict=True)):
             return None

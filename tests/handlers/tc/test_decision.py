@@ -353,6 +353,21 @@ def test_many_devices_are_few_tables(node: Node) -> None:
     assert len(result.model_dump_json(exclude={"document"})) < 10_000
 
 
+def test_the_clusters_own_word_on_its_network_plugin_stands_by_the_finding(node: Node) -> None:
+    chain = [node.filter("cil_from_container", OK), node.own("ingress")]
+    cluster = {
+        "namespace": "kube-system",
+        "daemon_sets": [{"name": "cilium", "images": ["quay.example/cilium:v1.15.3"]}, {"name": "kube-proxy"}],
+        "cilium": {"enable-tcx": "false"},
+    }
+    result = judged(node.evidence(device("lxc1", chain, [node.own("egress")]), cluster=cluster))
+
+    assert result.findings[0].evidence[-2:] == (
+        "DaemonSet cilium: quay.example/cilium:v1.15.3",
+        "cilium-config: enable-tcx: false",
+    )
+
+
 # -- what was not seen -----------------------------------------------------------------------------------------
 
 
