@@ -31,7 +31,7 @@ from bot.sandbox.stand_ins import StandIn, ThisHost
 from bot.slack import MANIFEST
 
 WATCH_S = 0.5
-EXAMPLES = ("selftest cluster-a", "selftest cluster-a/node-9", "targets", "help")
+EXAMPLES = ("selftest cluster-a", "tc cluster-a", "flare cluster-a", "help")
 RUN = re.compile(r"\br-[a-z0-9]{6,}\b")
 KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
 

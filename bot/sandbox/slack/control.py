@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from bot.sandbox.slack.people import BadRequest, People
 from bot.sandbox.slack.workspace import TEAM, Workspace, shown
 
 PAGE = Path(__file__).resolve().parent.parent / "page"
+MOST_WAIT_S = 120.0
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
     "Cache-Control": "no-store",
@@ -145,9 +147,20 @@ class Control:
         )
         if who is None or where is None:
             return web.json_response({"ok": False, "error": "there is no such person or channel"}, status=404)
-        return web.json_response(
-            {"ok": True, "messages": self.workspace.visible(where, who.id, request.query.get("thread_ts", ""))}
-        )
+        offers, thread = request.query.get("offers", ""), request.query.get("thread_ts", "")
+        try:
+            wait_s = min(float(request.query.get("wait", 0)), MOST_WAIT_S)
+        except ValueError:
+            return web.json_response({"ok": False, "error": "wait must be a number of seconds"}, status=400)
+
+        def seen() -> Sequence[Mapping[str, Any]]:
+            return self.workspace.visible(where, who.id, thread)
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while offers and not self._closing and not any(_offers(message, offers) for message in seen()):
+                    await self.workspace.changed.wait()
+        return web.json_response({"ok": True, "messages": seen()})
 
     async def _file(self, request: web.Request) -> web.Response:
         content = self.workspace.contents.get(request.match_info["file"])
@@ -160,23 +173,46 @@ class Control:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events for one person, from where a page was when it lost the connection."""
         who = self.workspace.user(request.query.get("user", "ana"))
+        try:
+            last = request.headers.get("Last-Event-ID") or request.query.get("after")
+            seen = int(last or len(self.workspace.events))
+        except ValueError:
+            return web.json_response({"ok": False, "error": "after must be an event's number"}, status=400)
+        if who is None:
+            return web.json_response({"ok": False, "error": "there is no such person"}, status=404)
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await stream.prepare(request)
-        seen = int(request.headers.get("Last-Event-ID") or request.query.get("after") or len(self.workspace.events))
+        with contextlib.suppress(ConnectionError):  # the page was closed
+            await self._follow(stream, who.id, seen)
+        return stream
+
+    async def _follow(self, stream: web.StreamResponse, user: str, seen: int) -> None:
         while not self._closing:
-            changed = self.workspace.changed
-            for event in self.workspace.events[seen:]:
-                seen += 1
-                if who and event.get("only", "") in ("", who.id):
-                    await stream.write(f"id: {seen}\ndata: {json.dumps(event)}\n\n".encode())
+            changed, new = self.workspace.changed, self.workspace.events[seen:]
+            lines = [
+                f"id: {number}\ndata: {json.dumps(event)}\n\n"
+                for number, event in enumerate(new, seen + 1)
+                if event.get("only", "") in ("", user)
+            ]
+            seen += len(new)
+            if lines:
+                await stream.write("".join(lines).encode())
             try:
                 await asyncio.wait_for(changed.wait(), 15)
             except TimeoutError:
                 await stream.write(b": still here\n\n")
-        return stream
 
     async def _page(self, _request: web.Request) -> web.StreamResponse:
         index = PAGE / "index.html"
         if not index.is_file():
             return web.Response(text="The page is not part of this build; the sandbox's HTTP API is.")
         return web.FileResponse(index, headers=HEADERS)
+
+
+def _offers(message: Mapping[str, Any], action_id: str) -> bool:
+    """Whether something with that action id can be clicked in a message."""
+    return any(
+        element.get("action_id") == action_id
+        for block in message.get("blocks") or []
+        for element in [*block.get("elements", []), *filter(None, (block.get("accessory"), block.get("element")))]
+    )
