@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 
@@ -87,6 +88,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
             ),
             flaring=flaring(settings),
             rush=rush,
+            replica=os.environ.get("CSM_REPLICA", ""),
         )
         stack.push_async_callback(runs.aclose)
         await runs.launch(settings.database_url)

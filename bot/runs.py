@@ -36,6 +36,7 @@ from bot.rush import Rush
 from bot.storage.approvals import UNDECIDED, Approvals
 from bot.storage.replicas import Replicas
 from bot.storage.store import Accepted, RunRecord, RunRequest, Store
+from bot.succession import Succession, life_of
 from handlers.errors import TargetError
 from handlers.executors.base import Executor
 from handlers.model import Report
@@ -44,7 +45,7 @@ from handlers.ports import Clock
 log = structlog.get_logger(__name__)
 
 WORKFLOW_VERSION = "1"
-"""Raised when the order of steps changes. Runs of another version are not continued by this process."""
+"""Raised when the order of steps changes: runs of another version are begun again, not continued (docs/adr/0012)."""
 
 CANCEL_POLL_S = 1.0
 """How soon a cancellation from another process is noticed."""
@@ -101,13 +102,14 @@ class Runs:
         pace: Pace,
         flaring: Flaring,
         rush: Rush | None = None,
+        replica: str = "",
         dead_after_s: float = DEAD_AFTER_S,
         look_s: float | None = None,
     ) -> None:
         self._store = store
         self._messenger = messenger
         self._delivery = Delivery(store, messenger)
-        self.life = secrets.token_hex(8)
+        self.life = life_of(WORKFLOW_VERSION, f"{replica[:32]}-{secrets.token_hex(8)}".strip("-"))
         """This process, this time."""
         self.approvals = Approvals(store)
         self._replicas = Replicas(store, dead_after_s=dead_after_s)
@@ -169,13 +171,16 @@ class Runs:
         self._workflow = DBOS.workflow(name="csm.run")(carry_out)
         self._flare_workflow = DBOS.workflow(name="csm.flare")(carry_out_flare)
         DBOS.launch()
-        await self._start_unfinished()
+        succession = Succession(
+            self._store, self._replicas, version=WORKFLOW_VERSION, life=self.life, start=self._start
+        )
+        await succession.start_unfinished()
         self.tasks = [
             asyncio.create_task(self._start_runs(), name="start runs"),
             asyncio.create_task(self._flares.watch(), name="watch flares"),
         ]
         if self._shared:
-            self.tasks.append(asyncio.create_task(self._succeed(), name="succeed the dead"))
+            self.tasks.append(asyncio.create_task(succession.watch(self._beat_s), name="succeed the dead"))
 
     @property
     def open(self) -> int:
@@ -251,39 +256,21 @@ class Runs:
         self.carrying.add(task)
         task.add_done_callback(self.carrying.discard)
 
-    async def _start_unfinished(self) -> None:
-        """Start those that the engine never heard of: accepted, and their process killed before they were started."""
-        left = {request.id: request for request in await self._store.unfinished()}
-        known = await DBOS.list_workflows_async(workflow_ids=list(left)) if left else []
-        for run in left.keys() - {found.workflow_id for found in known}:
-            self._to_start.put_nowait(left[run])
-
-    async def _succeed(self) -> None:
-        """Say that this replica is alive, and go on with the runs of those that are not."""
-        while True:
-            try:
-                await self._replicas.alive(self.life)
-                for replica in await self._replicas.dead():
-                    log.warning("replica.gone", replica=replica)
-                    # The engine lets one of those who try at once have each workflow.
-                    await asyncio.to_thread(DBOS._recover_pending_workflows, [replica])  # noqa: SLF001 - there is no other way
-                    await self._start_unfinished()
-                    await self._replicas.forget(replica)
-            except Exception:
-                log.exception("replica.watch_failed")
-            await asyncio.sleep(self._beat_s)
-
     async def _start_runs(self) -> None:
         while True:
             request = await self._to_start.get()
             await self._rush.over()
-            workflow = self._flare_workflow if request.command == "flare" else self._workflow
-            try:
-                with SetWorkflowID(request.id):
-                    await DBOS.start_workflow_async(workflow, request.id)
-            except Exception:
-                # The run is in the store, and is tried again by the next process at the latest.
-                log.exception("run.not_started", run=request.id)
+            await self._start(request)
+
+    async def _start(self, request: RunRequest) -> None:
+        """Start a run's workflow; where there is one, this changes nothing."""
+        workflow = self._flare_workflow if request.command == "flare" else self._workflow
+        try:
+            with SetWorkflowID(request.id):
+                await DBOS.start_workflow_async(workflow, request.id)
+        except Exception:
+            # The run is in the store, and is tried again by the next process at the latest.
+            log.exception("run.not_started", run=request.id)
 
     # -- the workflow -------------------------------------------------------------------------------------
 

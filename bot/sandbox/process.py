@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bot.sandbox.slack.server import LocalSlack
@@ -22,6 +22,7 @@ class Bot:
         self.environment = environment
         self._slack = slack
         self.log = log
+        self.program: Sequence[str] = (sys.executable, "-m", "bot")
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -31,9 +32,7 @@ class Bot:
         await asyncio.sleep(0)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "bot",
+                *self.program,
                 "serve",
                 "--config",
                 str(self._config),
@@ -49,6 +48,10 @@ class Bot:
         finally:
             connected.cancel()
             ended.cancel()
+
+    def another(self, log: Path) -> Bot:
+        """Another replica of it, not started yet."""
+        return Bot(self._config, dict(self.environment), self._slack, log)
 
     @property
     def is_running(self) -> bool:

@@ -6,12 +6,18 @@ By the database's clock, so that machines whose clocks differ do not take each o
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 
 import sqlalchemy as sa
 
 from bot.storage.schema import replicas
 from bot.storage.store import Store
+
+LOCK = 0x63736D72
+"""PostgreSQL's advisory lock of those who look for runs that nobody carries out."""
 
 
 class Replicas:
@@ -40,6 +46,29 @@ class Replicas:
 
         return await self._store.read(query)
 
+    async def any_alive(self, prefix: str) -> bool:
+        """Whether a process whose name begins so was alive a moment ago."""
+
+        def query(connection: sa.Connection) -> bool:
+            seen = replicas.c.seen_at > _now(connection) - self._dead_after_s
+            names = connection.scalars(sa.select(replicas.c.id).where(seen))
+            return any(name.startswith(prefix) for name in names)
+
+        return await self._store.read(query)
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """While the block runs, no other process is in one. The lock ends with the process; SQLite has one process only."""
+        if self._store.engine.dialect.name != "postgresql":
+            yield
+            return
+        connection = await asyncio.to_thread(self._store.engine.connect)
+        try:
+            await asyncio.to_thread(connection.execute, sa.select(sa.func.pg_advisory_lock(LOCK)))
+            yield
+        finally:
+            await asyncio.to_thread(_let_go, connection)
+
     async def dead(self) -> list[str]:
         """Those who were not heard of for too long, and have not said that they leave."""
 
@@ -57,6 +86,12 @@ class Replicas:
     async def forget(self, replica: str) -> None:
         """Somebody has taken over what a dead process had."""
         await self._store.gather(lambda c: c.execute(sa.delete(replicas).where(replicas.c.id == replica)))
+
+
+def _let_go(connection: sa.Connection) -> None:
+    """Not back into the pool: what is closed holds no lock."""
+    connection.invalidate()
+    connection.close()
 
 
 def _now(connection: sa.Connection) -> float:
