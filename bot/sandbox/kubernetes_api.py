@@ -56,6 +56,8 @@ class Pod:
     phase: str = "Running"
     not_ready: Mapping[str, str] = field(default_factory=dict)
     """Containers that are not ready, and the reason why they wait."""
+    tools: Sequence[str] = TOOLS
+    """What its image has besides the Agent."""
     binaries: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What a program's name runs as a real process. Others are answered by the stand-in Agent, in this process."""
     fault: str = ""
@@ -482,7 +484,7 @@ class _Exec:
         elif argv[0] in self._pod.binaries or argv[0] in PYTHONS:
             self._api.commands.append((self._pod.name, tuple(argv)))
             await self._process([*self._pod.binaries.get(argv[0], [sys.executable]), *argv[1:]], env)
-        elif argv[0] in TOOLS:
+        elif argv[0] in self._pod.tools:
             self._api.commands.append((self._pod.name, tuple(argv)))
             await self._process(argv, env)
         elif argv[1:2] == ["flare"] and self._has_flare(argv[0]):

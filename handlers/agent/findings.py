@@ -173,6 +173,7 @@ FLARE: Mapping[str, Kind] = {
     "flare.archive_too_large": Kind(_MEDIUM, _UNKNOWN, "The archive is larger than csm reviews: {detail}."),
     "flare.archive_unreadable": Kind(_HIGH, _UNKNOWN, "The archive cannot be reviewed: {detail}."),
     "flare.archive_unsteady": Kind(_HIGH, _UNKNOWN, "The archive changed while it was being read."),
+    "flare.no_room": Kind(_MEDIUM, _UNKNOWN, "csm has no room for the archive while it is reviewed: {detail}."),
     "flare.no_hash": Kind(
         _MEDIUM, _UNKNOWN, "The archive cannot be hashed where it lies, so it could not be checked again."
     ),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ _SCRUBBED_URL = re.compile(r"(?<=://)[^\s/@:]{0,256}:\*{8,}@")
 _SCRUBBED = re.compile(r"(?:(?:bearer|basic)[ \t]+)?[\"']?\*{8,}\w{0,5}[\"']?(?!\w)", re.IGNORECASE)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What Go's archive/zip writes. Others may ask for gigabytes of memory before the first byte."""
+_TOO_LONG = "it took too long to look at all of it"
 _SITE = re.compile(r"^site: [\"']?([a-z0-9][a-z0-9.-]{3,60})[\"']?$", re.MULTILINE)
 
 
@@ -46,6 +48,8 @@ class Bounds:
     """Of one file's text that are looked at."""
     total_bytes: int = 1024 * MIB
     """Of all text that is looked at."""
+    processor_s: float = 30.0
+    """Of one processor, for all of it: text in which every line might hold a secret takes a second for a megabyte."""
     notes: int = 100
     """How many files that were not looked at are named."""
 
@@ -87,6 +91,7 @@ class _Reading:
         self._bounds = bounds
         self._stop = stop
         self._left = bounds.total_bytes
+        self._began = time.thread_time()
         self._unscanned: list[str] = []
         self._warnings: list[str] = []
         self._site = ""
@@ -153,6 +158,8 @@ class _Reading:
             return "encrypted"
         if member.compress_type not in _METHODS:
             return "packed in a way that no Agent uses"
+        if self._took_too_long():
+            return _TOO_LONG
         allowed = min(self._bounds.file_bytes, self._left)
         if allowed <= 0:
             return "the archive is too large to look at all of it"
@@ -169,6 +176,8 @@ class _Reading:
         for piece in _pieces(opened, allowed):
             if self._stop():
                 raise Stopped
+            if self._took_too_long():
+                return f"{_TOO_LONG} after its first {read // MIB} MiB"
             read += len(piece)
             self._left -= len(piece)
             if b"\0" in piece:
@@ -182,6 +191,9 @@ class _Reading:
             ):
                 self._site = site[1]
         return f"only its first {read // MIB} MiB" if opened.read(1) else ""
+
+    def _took_too_long(self) -> bool:
+        return time.thread_time() - self._began > self._bounds.processor_s
 
 
 def _secrets(text: str) -> Mapping[str, int]:

@@ -65,14 +65,16 @@ class Archive:
 
     async def look(self, scratch: Scratch) -> Look:
         """Read it to its end, hash, list and scan it. Raises `ArchiveTrouble`."""
-        async with scratch.open() as file:
-            size, sha256 = await self._fetch(file, self._settings.archive_max_bytes)
-            if await self.sha256() != sha256:
-                raise ArchiveTrouble("flare.archive_unsteady")
-            try:
+        try:
+            async with scratch.open() as file:
+                size, sha256 = await self._fetch(file, self._settings.archive_max_bytes)
+                if await self.sha256() != sha256:
+                    raise ArchiveTrouble("flare.archive_unsteady")
                 return Look(size, sha256, await _in_a_thread(file, self._settings))
-            except Unreadable as error:
-                raise ArchiveTrouble("flare.archive_unreadable", str(error)) from error
+        except Unreadable as error:
+            raise ArchiveTrouble("flare.archive_unreadable", str(error)) from error
+        except OSError as error:  # executors raise none: it is csm's own disk
+            raise ArchiveTrouble("flare.no_room", error.strerror or str(error)) from error
 
     async def sha256(self) -> str:
         """Its hash, taken where it lies. Raises `ArchiveTrouble`; the hasher that worked is the first the next time."""

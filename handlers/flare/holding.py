@@ -121,7 +121,7 @@ class HeldFlare:
             now = await self._archive.sha256()
         except ArchiveTrouble as trouble:
             code = "flare.vanished" if trouble.code == "flare.archive_missing" else "flare.not_rechecked"
-            return self._account.finding(code, trouble.detail or trouble.code, trouble.evidence)
+            return self._account.finding(code, self._words(trouble), trouble.evidence)
         if now != self.review.sha256:
             return self._account.finding("flare.changed", evidence=[f"reviewed: {self.review.sha256}", f"now: {now}"])
         return None
@@ -171,8 +171,7 @@ class HeldFlare:
             if await self._archive.sha256() != self.review.sha256:
                 remarks.append(self._account.finding("flare.changed_during_upload"))
         except ArchiveTrouble as trouble:
-            detail = trouble.detail or KINDS[trouble.code].summary
-            remarks.append(self._account.finding("flare.not_rechecked_after", detail, trouble.evidence))
+            remarks.append(self._account.finding("flare.not_rechecked_after", self._words(trouble), trouble.evidence))
         verdict = worst([Verdict.PASS, *(KINDS[remark.code].verdict for remark in remarks)])
         reason = f"Datadog has the archive, as case {answer.case}." if answer.case else "Datadog has the archive."
         return self._recorded("uploaded", verdict, reason, remarks, case=answer.case, message=answer.words)
@@ -194,6 +193,9 @@ class HeldFlare:
         self._account.ended(self._process.exit_status)
         outcome = FlareOutcome(kind=kind, case=case, message=clean(message, max_chars=500) or reason)
         return self._account.result(verdict, reason, findings, review=self.review, outcome=outcome)
+
+    def _words(self, trouble: ArchiveTrouble) -> str:
+        return self._account.finding(trouble.code, trouble.detail).summary
 
     def _left_behind(self) -> Finding:
         where = f"{self.review.container}: {self.review.path}" if self.review.container else self.review.path

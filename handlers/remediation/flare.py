@@ -210,6 +210,11 @@ ADVICE: Mapping[str, tuple[str, Steps, tuple[str, ...]]] = {
         _look,
         _AGENT,
     ),
+    "flare.no_room": (
+        "Make room in the temporary directory that csm runs with (TMPDIR): 256 MiB for each of four archives at once.",
+        _none,
+        _FLARE,
+    ),
     "flare.no_hash": (
         "The Agent's image has neither sha256sum nor the Agent's Python. Send the flare by hand.",
         _by_hand,

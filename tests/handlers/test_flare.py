@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -361,6 +362,40 @@ async def test_an_archive_that_is_too_large_to_review_is_not_uploaded(agent: One
             pass
 
     assert caught.value.result.findings[0].code == "flare.archive_too_large"
+    assert agent.told("answered", "uploaded") == ["answered"]
+
+
+async def test_where_there_is_no_sha256sum_the_agents_own_python_hashes(agent: OneAgent) -> None:
+    async with agent.held(Behaviour(), tools=("cat",)) as held:
+        result = await held.approve()
+
+    assert result.verdict is Verdict.PASS
+    assert agent.uploads == [held.review.sha256]
+    assert sum(argv[0] == "sha256sum" for _, argv in agent.api.commands) == 0
+    assert sum("hashlib" in " ".join(argv) for _, argv in agent.api.commands) == 3
+
+
+async def test_an_archive_that_can_no_longer_be_hashed_is_not_uploaded(agent: OneAgent) -> None:
+    async with agent.held(Behaviour()) as held:
+        agent.api.rights.clear()
+        result = await held.approve()
+        agent.api.rights.add("create pods/exec")
+
+    assert result.findings[0].code == "flare.not_rechecked"
+    assert "403" in result.reason or "not allowed" in result.reason
+    assert agent.told("answered", "uploaded") == ["answered"]
+
+
+async def test_a_full_disk_of_csms_own_is_told(agent: OneAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bot.scratch.tempfile.SpooledTemporaryFile", full)
+    with pytest.raises(FlareFailed) as caught:
+        async with agent.held(Behaviour()):
+            pass
+
+    assert caught.value.result.findings[0].code == "flare.no_room"
     assert agent.told("answered", "uploaded") == ["answered"]
 
 

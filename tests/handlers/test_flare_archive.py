@@ -185,6 +185,16 @@ def test_what_no_agent_packs_is_not_unpacked(method: int) -> None:
     assert found.unscanned == ("a.log: packed in a way that no Agent uses",)
 
 
+def test_what_takes_too_long_is_left_and_said() -> None:
+    line = "the key of the token is a secret of the pass community https://x.example/path cookie\n"
+    began = time.process_time()
+    found = read_contents(packed({"a.log": line * 50_000, "b.log": PASSWORD}), Bounds(processor_s=0.2))
+
+    assert found.unscanned[0].startswith("a.log: it took too long to look at all of it after its first")
+    assert found.unscanned[1] == "b.log: it took too long to look at all of it"
+    assert time.process_time() - began < 5
+
+
 def test_nobody_waiting_any_more_stops_it() -> None:
     looks = iter([False, False, True])
     with pytest.raises(Stopped):

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from bot.sandbox.agent import Behaviour
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from bot.scratch import TemporaryScratch
 from handlers.agent.flare_output import CONFIRMATION, Question, read_question
+from handlers.errors import BinaryMissing
 from handlers.executors.base import Session, Stream
 from handlers.executors.kubernetes import KubernetesExecutor
 from handlers.executors.settings import KubernetesSettings
@@ -175,6 +177,29 @@ class _Said:
         del grace_s
         self._over.set()
         return True
+
+
+class Handless(Talker):
+    """An Agent whose image can neither hash with a program nor with a Python."""
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self, agent: Agent, argv: Sequence[str], *, container: str | None = None, stdin: bool = False
+    ) -> AsyncIterator[Session]:
+        if argv[0] != "cat" and not stdin:
+            raise BinaryMissing(f"{argv[0]} does not exist")
+        async with super().open(agent, argv, container=container, stdin=stdin) as session:
+            yield session
+
+
+async def test_an_archive_that_nothing_can_hash_there_is_not_offered() -> None:
+    talker = Handless([f"{PATH_LINE}\n{CONFIRMATION}\n".encode()], ends=False)
+    with pytest.raises(FlareFailed) as caught:
+        async with hold(ONE_AGENT, talker, SystemClock(), TemporaryScratch(), REQUEST, settings=QUICK):
+            pass
+
+    assert caught.value.result.findings[0].code == "flare.no_hash"
+    assert talker.answers == [b"n\n"]
 
 
 LINES = st.sampled_from([
