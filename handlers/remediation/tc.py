@@ -49,7 +49,9 @@ class TcFacts:
     handles: tuple[int, int] = (0, 0)
     """Two that nobody uses at the Agent's priority."""
     old_key: bool = False
-    """Whether the older name is set, which is read first (and so must be changed, or taken away)."""
+    """Whether the priority has its older name, which is read first (and so must be changed, or taken away)."""
+    old_switch: bool = False
+    """The same of the switch for network detections."""
     raw_packet: bool = True
     vendors: tuple[VendorAdvice, ...] = ()
 
@@ -77,7 +79,7 @@ def set_priority(agent: Agent, version: AgentVersion | None, facts: TcFacts) -> 
         return _upgrade(agent, version, facts)
     if facts.priority is None:
         return ()
-    return _setting(agent, version, facts, {"classifier_priority": facts.priority})
+    return _setting(agent, version, facts.old_key, {"classifier_priority": facts.priority})
 
 
 def set_handles(agent: Agent, version: AgentVersion | None, facts: TcFacts) -> Sequence[Step]:
@@ -85,7 +87,7 @@ def set_handles(agent: Agent, version: AgentVersion | None, facts: TcFacts) -> S
     handles = {"classifier_handle": facts.handles[0]}
     if version is None or version.era >= RAW_HANDLE:
         handles["raw_classifier_handle"] = facts.handles[1]
-    return _setting(agent, version, facts, handles)
+    return _setting(agent, version, facts.old_key, handles)
 
 
 def disable_network(agent: Agent, version: AgentVersion | None, facts: TcFacts) -> Sequence[Step]:
@@ -98,7 +100,9 @@ def disable_network(agent: Agent, version: AgentVersion | None, facts: TcFacts) 
         HELM: "Or the same by environment",
         OPERATOR: "Last resort, disable network detections (features.cws.network.enabled: false alone only leaves the variable out, and the default is true)",
     }.get(agent.installation, "Last resort, disable network detections")
-    return [*steps, *_setting(agent, version, facts, {"enabled": "false"}, title=instead, follow=False)]
+    # The chart and the Operator set the switch by its older name themselves, and that one is read first.
+    old = facts.old_switch or agent.installation in {HELM, OPERATOR}
+    return [*steps, *_setting(agent, version, old, {"enabled": "false"}, title=instead, follow=False)]
 
 
 def change_vendor(_agent: Agent, _version: AgentVersion | None, facts: TcFacts) -> Sequence[Step]:
@@ -145,14 +149,14 @@ def _restart(agent: Agent, _version: AgentVersion | None, _facts: TcFacts) -> Se
 def _setting(
     agent: Agent,
     version: AgentVersion | None,
-    facts: TcFacts,
+    old: bool,
     values: Mapping[str, int | str],
     *,
     title: str = "",
     follow: bool = True,
 ) -> Sequence[Step]:
     """Settings below `network`, where this installation takes them from."""
-    new = version is not None and version.era >= NEW_KEYS and not facts.old_key
+    new = version is not None and version.era >= NEW_KEYS and not old
     variables = {f"{_NEW_ENV if new else _OLD_ENV}{name.upper()}": value for name, value in values.items()}
     tree = [_NEW if new else _OLD, "network"]
     named = "".join(
@@ -265,7 +269,7 @@ _ADVICE: Mapping[str, tuple[str, tuple[Advice, ...]]] = {
     "tc.matching_filter": ("See what the filter matches (`tc filter show dev … ingress`). {better}", _PRIORITY),
     "tc.priority_equal": (
         "Of equal priorities, the filter that was attached last runs first. {better}",
-        (set_priority, set_handles),
+        (set_priority,),
     ),
     "tc.odd_device": (
         "See what was done to it: an attachment that failed, or somebody who removed a filter by hand. A restart of the Agent attaches anew.",

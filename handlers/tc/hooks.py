@@ -160,6 +160,7 @@ class HookJudge:
         if not expected or any(link.own for link in links):
             return []
         room = "an older ingress qdisc leaves no room for clsact" if device.qdisc == "ingress" else ""
+        room = "its clsact qdisc, which holds filters, is not there" if device.clsact is False and not room else room
         handles = {self._settings.handle or 1, self._settings.raw_handle or self._settings.handle or 1}
         taken = next((link for link in links if priority is not None and link.entry.pref == priority and link.entry.handle in handles), None)  # fmt: skip
         if taken is not None:

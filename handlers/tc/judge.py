@@ -206,6 +206,9 @@ class _Judge:
     def _settings_unseen(self) -> list[Found]:
         ingress = self._watched if self._settings.ingress is None else self._settings.ingress
         unsure = {"whether it watches ingress": ingress}
+        if "system-probe" not in self._evidence.agent.running:
+            # Filters outlive the process that attached them.
+            unsure["whether system-probe is running"] = None
         if not self._own:
             unsure = {
                 "whether Workload Protection is enabled": self._settings.enabled,

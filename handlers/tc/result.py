@@ -13,7 +13,7 @@ from handlers.remediation import TcFacts, VendorAdvice, remediate_tc
 from handlers.tc.devices import Group
 from handlers.tc.document import packed, saved
 from handlers.tc.effects import Effect
-from handlers.tc.evidence import Attachment, Evidence
+from handlers.tc.evidence import Attachment, Evidence, Setting
 from handlers.tc.hooks import Link
 from handlers.tc.judge import Found, Judgement, judge
 from handlers.version import AgentVersion
@@ -107,17 +107,21 @@ def _finding(found: Found, agent: Agent, version: AgentVersion | None, judgement
 
 def facts_of(found: Found, judgement: Judgement) -> TcFacts:
     """What the advice for a finding rests on."""
-    setting = judgement.settings.priority_setting
     vendors = {link.vendor.name: link.vendor for link in found.links if link.vendor}
     return TcFacts(
         current=judgement.priority,
         priority=better_priority(judgement.links),
         handles=free_handles(judgement.links),
-        old_key=setting is not None and setting.key.lower().removeprefix("dd_").startswith("runtime_security_config"),
+        old_key=_is_old(judgement.settings.priority_setting),
+        old_switch=_is_old(judgement.settings.network_setting),
         vendors=tuple(
             VendorAdvice(each.name, each.knob, each.danger, each.races, each.source) for each in vendors.values()
         ),
     )
+
+
+def _is_old(setting: Setting | None) -> bool:
+    return setting is not None and setting.key.lower().removeprefix("dd_").startswith("runtime_security_config")
 
 
 def better_priority(links: Iterable[Link]) -> int | None:

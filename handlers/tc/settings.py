@@ -34,6 +34,7 @@ class AgentSettings:
     ebpfless: bool | None
     priority: int | None
     priority_setting: Setting | None
+    network_setting: Setting | None
     handle: int | None
     raw_handle: int | None
     ingress: bool | None
@@ -49,6 +50,7 @@ def read_settings(seen: AgentSeen, version: AgentVersion | None) -> AgentSetting
         ebpfless=_switch(seen, "ebpfless.enabled", default=False if complete else None),
         priority=_priority(seen, version, complete=complete),
         priority_setting=seen.settings.get("network.classifier_priority"),
+        network_setting=seen.settings.get("network.enabled"),
         handle=_number(seen, "network.classifier_handle", 0 if complete else None),
         raw_handle=_number(seen, "network.raw_classifier_handle", 0 if complete else None),
         ingress=_switch(seen, "network.ingress.enabled", default=_ingress(version) if complete else None),

@@ -177,7 +177,8 @@ def test_network_detections_are_disabled_in_the_two_ways_of_the_chart() -> None:
     value, variable = patches("tc.priority_one", Installation.HELM)
 
     assert yaml.safe_load(value.snippet) == {"datadog": {"securityAgent": {"runtime": {"network": {"enabled": False}}}}}
-    assert "NETWORK_ENABLED" in variable.snippet
+    # The chart's own value is rendered under the older name, which the Agent reads first.
+    assert "DD_RUNTIME_SECURITY_CONFIG_NETWORK_ENABLED" in variable.snippet
 
 
 def test_the_operators_switch_alone_is_said_not_to_be_enough() -> None:

@@ -404,13 +404,29 @@ def test_what_the_collector_could_not_see_is_unknown_and_said(node: Node) -> Non
 
 
 def test_settings_that_could_not_be_read_are_unknown_unless_filters_prove_them(node: Node) -> None:
-    blind = AgentSeen(version="7.70.1", settings_seen=False)
+    blind = AgentSeen(version="7.70.1", running={"system-probe": 4321}, settings_seen=False)
     without = judged(node.evidence(device("eth0", [], []), agent=blind))
     proven = judged(node.evidence(device("eth0", [node.own("ingress")], [node.own("egress")]), agent=blind))
 
     assert without.verdict is UNKNOWN
     assert "tc.settings_unseen" in codes(without)
     assert proven.verdict is PASS
+
+
+def test_filters_outlive_the_process_that_attached_them(node: Node) -> None:
+    gone = seen().model_copy(update={"running": {"agent": 1}})
+    result = judged(node.evidence(device("eth0", [node.own("ingress")], [node.own("egress")]), agent=gone))
+
+    assert (result.verdict, codes(result)) == (UNKNOWN, ["tc.settings_unseen"])
+    assert "whether system-probe is running" in result.reason
+
+
+def test_a_clsact_qdisc_that_somebody_deleted_is_told(node: Node) -> None:
+    bare = device("eth1", [], [], clsact=False, qdisc="")
+    result = judged(node.evidence(device("eth0", [node.own("ingress")], [node.own("egress")]), bare))
+
+    assert codes(result) == ["tc.missing"]
+    assert "clsact" in result.findings[0].evidence[0]
 
 
 def test_a_version_that_is_not_known_cannot_rule_the_race_out(node: Node) -> None:

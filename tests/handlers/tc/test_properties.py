@@ -87,7 +87,7 @@ def hide_tcx(document: Any, number: int) -> None:
 
 
 def hide_settings(document: Any, _number: int) -> None:
-    document["agent"].update(settings={}, settings_seen=False)
+    document["agent"].update(settings={}, settings_seen=False, running={})
 
 
 def hide_version(document: Any, _number: int) -> None:
