@@ -476,7 +476,7 @@ class _Exec:
         argv, env = _without_env(command)
         if argv[0] in PYTHONS and argv[-2].startswith(f"{VARIABLE}="):
             await self._end(argv)
-        elif any(nodes.MARK in word for word in argv):
+        elif any(nodes.MARK in word for word in argv) and argv[0] not in self._pod.binaries:
             self._api.commands.append((self._pod.name, tuple(argv)))
             self._unread = nodes.length_of_input(argv)
             document = nodes.evidence(self._pod.network, self._pod.behaviour.version)
