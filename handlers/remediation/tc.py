@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from handlers.model import Agent, Installation, Remediation, Step
 from handlers.remediation import links
-from handlers.remediation.snippets import DOCKER, HELM, HOST, OPERATOR, PLAIN, logs, patch, restart
+from handlers.remediation.snippets import DOCKER, HELM, HOST, OPERATOR, PLAIN, describe, logs, patch, restart
 from handlers.version import AgentVersion
 
 NEW_KEYS = (50, 0)
@@ -140,6 +140,10 @@ def _upgrade(agent: Agent, _version: AgentVersion | None, _facts: TcFacts) -> Se
 
 def _module_log(agent: Agent, _version: AgentVersion | None, _facts: TcFacts) -> Sequence[Step]:
     return (logs(agent, "system-probe"),)
+
+
+def _state(agent: Agent, _version: AgentVersion | None, _facts: TcFacts) -> Sequence[Step]:
+    return (describe(agent),)
 
 
 def _restart(agent: Agent, _version: AgentVersion | None, _facts: TcFacts) -> Sequence[Step]:
@@ -283,7 +287,10 @@ _ADVICE: Mapping[str, tuple[str, tuple[Advice, ...]]] = {
         _PRIORITY,
     ),
     "tc.priority_unseen": ("Let csm read the Agent's settings, or compare by hand with {current}.", _LOG),
-    "tc.settings_unseen": ("Let csm read the environment and the files of system-probe: it needs to run as root there.", ()),
+    "tc.settings_unseen": (
+        "See whether system-probe is running, and let csm read its environment and files: it needs root there.",
+        (_state,),
+    ),
     "tc.version_unseen": ("Find the Agent's version, and upgrade it when it is 7.36 to 7.39.1.", (_upgrade,)),
     "tc.unseen": ("Give the collector root in the host's namespaces (the system-probe container has it), and ask again.", ()),
     "tc.nothing_seen": ("Give the collector root in the host's namespaces (the system-probe container has it), and ask again.", ()),

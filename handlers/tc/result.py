@@ -46,7 +46,7 @@ def result_of(
         duration_s=round(took, 3),
         findings=findings,
         invocations=tuple(each.model_copy(update={"argv": _shown(each.argv)}) for each in invocations),
-        tables=tuple(_table(group) for group in judgement.groups[:MOST_TABLES]),
+        tables=tuple(table for table in map(_table, judgement.groups) if table.rows)[:MOST_TABLES],
         document=packed(saved(evidence)),
     )
 
