@@ -264,10 +264,6 @@ class Netns:
         with suppress(FileExistsError):
             self.inside(lambda: _request(36, _CREATE | _EXCL, message + _attribute(1, b"clsact\0")))
 
-    def old_ingress(self, device: str) -> None:
-        """The qdisc before clsact, in whose place clsact cannot be made."""
-        _run("tc", "-n", self.name, "qdisc", "add", "dev", device, "ingress")
-
     def filter(
         self,
         device: str,
@@ -299,7 +295,11 @@ class Netns:
         """Attach a filter that is no eBPF, in the words of `tc`: `"match", "u32", "0", "0", "action", "mirred", …`."""
         self.clsact(device)
         where = ["filter", "add", "dev", device, direction, "pref", str(pref), "protocol", "all"]
-        _run("tc", "-n", self.name, *where, *kind, *arguments)
+        self.tc(*where, *kind, *arguments)
+
+    def tc(self, *arguments: str) -> None:
+        """Run `tc` there."""
+        _run("tc", "-n", self.name, *arguments)
 
     def tcx(self, device: str, direction: str, program: Loaded, *, first: bool = False) -> None:
         """Attach by a tcx link, at the end of the chain or before all others."""

@@ -119,8 +119,21 @@ def test_filters_that_are_no_ebpf_are_listed_with_their_actions(lab: Lab, collec
 def test_the_older_ingress_qdisc_is_told_from_clsact(lab: Lab, collect: Callable[..., Evidence]) -> None:
     node = lab.namespace()
     node.veth("eni1", "eth0")
-    node.old_ingress("eni1")
+    node.tc("qdisc", "add", "dev", "eni1", "ingress")
 
     found = device(collect(), node, "eni1")
 
     assert (found.qdisc, found.clsact, found.ingress, found.egress) == ("ingress", False, (), ())
+
+
+def test_filters_of_a_shared_block_are_those_of_its_devices(lab: Lab, collect: Callable[..., Evidence]) -> None:
+    node = lab.namespace()
+    node.veth("eni1", "eth0")
+    node.tc("qdisc", "add", "dev", "eni1", "ingress_block", "7", "clsact")
+    redirect = ("action", "mirred", "egress", "redirect", "dev", "lo")
+    node.tc("filter", "add", "block", "7", "pref", "3", "protocol", "all", "u32", "match", "u32", "0", "0", *redirect)
+
+    found = device(collect(), node, "eni1")
+
+    assert [(entry.pref, entry.actions) for entry in found.ingress or ()] == [(3, ("mirred egress redirect stolen",))]
+    assert found.egress == ()
