@@ -8,6 +8,20 @@ import pytest
 
 from bot.sandbox.driver import Driver
 from bot.sandbox.world import World, world
+from tests import judge
+
+
+def disliked(made: World) -> list[str]:
+    """What slackblocks refuses of all that the bot has shown; the sandbox's own judge took it when it came."""
+    calls = [arguments for _, arguments in made.slack.api.calls]
+    messages = [arguments["blocks"] for arguments in calls if arguments.get("blocks")]
+    messages += [
+        m["blocks"] for c in made.slack.workspace.channels.values() for m in c.messages.values() if "blocks" in m
+    ]
+    views = [arguments["view"] for arguments in calls if "view" in arguments]
+    found = [judge.complaints(blocks) for blocks in messages]
+    found += [judge.complaints(view["blocks"], surface=view["type"]) for view in views]
+    return [each for each in found if each]
 
 
 @pytest.fixture
@@ -16,6 +30,7 @@ async def sandbox() -> AsyncIterator[World]:
         settings={"limits": {"min_interval": "2s", "selftest_deadline": "3s", "status_deadline": "3s"}}
     ) as made:
         yield made
+        assert not disliked(made)
 
 
 @pytest.fixture
