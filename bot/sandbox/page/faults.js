@@ -49,8 +49,8 @@ function form(fault, told) {
 }
 
 function field(each) {
-  if (each.choices?.length && each.choices.length <= 30) return el("label", {}, el("span", {}, each.label), el("select", { name: each.name }, each.choices.map((choice) => el("option", { value: choice.value }, choice.label))));
+  if (each.choices?.length && each.choices.length <= 100) return el("label", {}, el("span", {}, each.label), el("select", { name: each.name }, each.choices.map((choice) => el("option", { value: choice.value }, choice.label))));
   const id = unique("choices");
   const list = el("datalist", { id }, (each.choices ?? []).slice(0, 1000).map((choice) => el("option", { value: choice.value }, choice.label)));
-  return el("label", {}, el("span", {}, each.label), el("input", { name: each.name, list: each.choices?.length ? id : null, value: each.value, type: each.kind === "number" ? "number" : "text", min: each.kind === "number" ? 1 : null, autocomplete: "off" }), list);
+  return el("label", {}, el("span", {}, each.label), el("input", { name: each.name, list: each.choices?.length ? id : null, value: each.value || each.choices?.[0]?.value, type: each.kind === "number" ? "number" : "text", min: each.kind === "number" ? 1 : null, autocomplete: "off" }), list);
 }
