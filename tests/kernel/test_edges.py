@@ -249,6 +249,18 @@ def test_when_time_is_up_what_was_collected_is_printed(
     assert any("Time was up" in each for each in evidence.unseen)
 
 
+def test_without_an_alarm_it_collects_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "setitimer")
+
+    monkeypatch.setattr(collector.signal, "setitimer", refused)
+
+    assert collector.main() == 0
+    assert Evidence.model_validate_json(capsys.readouterr().out).namespaces
+
+
 def test_a_document_that_is_too_large_loses_instructions_first(monkeypatch: pytest.MonkeyPatch) -> None:
     collection = collector.Collection()
     collection.document["namespaces"] = [
