@@ -117,6 +117,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         else:
             await stack.enter_async_context(_http(app, settings))
         health.measure(lambda: metrics.RUNS_OPEN.set(runs.open))
+        health.measure(lambda: metrics.APPROVALS_OPEN.set(runs.approvals.waiting()))
         health.serving = True
         try:
             yield app

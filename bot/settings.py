@@ -73,9 +73,13 @@ class TargetSettings(Strict):
     """A target is exactly one of the four."""
 
     kubernetes: KubernetesSettings | None = None
+    """A cluster, reached by its API."""
     docker: DockerSettings | None = None
+    """A Docker engine."""
     host: HostSettings | None = None
+    """The host that csm runs on."""
     ssh: SshSettings | None = None
+    """A host over SSH."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> TargetSettings:
@@ -91,9 +95,13 @@ class RuleSettings(Strict):
     """One rule of the policy."""
 
     who: tuple[str, ...] = Field(min_length=1)
+    """User ids (`U…`), user groups (`@handle`, or `S…`), or `*`: everybody of the workspace who is no guest."""
     may: tuple[Literal["selftest", "flare", "tc", "*"], ...] = Field(min_length=1)
+    """Commands, or `*`."""
     on: tuple[str, ...] = Field(min_length=1)
+    """Names of targets, with `*` and `?`."""
     in_: tuple[str, ...] = Field(alias="in", min_length=1)
+    """Ids of channels (`C…`), or `*`."""
 
     @field_validator("who")
     @classmethod
@@ -115,7 +123,9 @@ class FlareApproval(Strict):
     """Who approves the upload of a flare."""
 
     by: tuple[str, ...] = ()
+    """User ids and user groups, as in a rule's `who`. Nobody, when it is empty: then no flare is ever uploaded."""
     four_eyes: bool = True
+    """Whoever asked for a flare may not approve it."""
     expires: Duration = timedelta(minutes=30)
     """Counted from the request, whatever building the archive took."""
 
@@ -129,17 +139,24 @@ class Approvals(Strict):
     """Approvals by command."""
 
     flare: FlareApproval = FlareApproval()
+    """Of the archive that a flare would upload."""
 
 
 class Limits(Strict):
     """What the bot may cost its targets. A waiting exec costs almost nothing, so the defaults are generous."""
 
     per_target: int = Field(default=1000, ge=1)
+    """Agents of one target that are asked at once, over all runs."""
     overall: int = Field(default=2000, ge=1)
+    """Agents of all targets that are asked at once."""
     min_interval: Duration = timedelta(seconds=60)
+    """How long the same Agent is not asked again: a repeated command joins the run, or gets its answers."""
     selftest_deadline: Duration = timedelta(seconds=60)
+    """How long one Agent's self-test may take."""
     status_deadline: Duration = timedelta(seconds=30)
+    """How long one Agent's status may take."""
     tc_deadline: Duration = timedelta(seconds=30)
+    """How long one node's evidence may take."""
 
 
 class Retention(Strict):
@@ -155,9 +172,13 @@ class SlackSettings(Strict):
     """How Slack reaches the bot."""
 
     transport: Literal["socket", "http"] = "socket"
+    """`socket`: csm opens a websocket to Slack. `http`: Slack sends signed requests to `/slack/events`."""
     command: str = Field(default="/csm", pattern=r"^/[a-z0-9_-]{1,31}$")
+    """The slash command, as the app's manifest names it."""
     host: str = "127.0.0.1"
+    """Where to listen, for `http`."""
     port: int = Field(default=3000, ge=0, le=65535)
+    """The port to listen on, for `http`; 0 takes a free one."""
 
 
 class HealthSettings(Strict):
@@ -166,12 +187,14 @@ class HealthSettings(Strict):
     host: str = "127.0.0.1"
     """In a pod `0.0.0.0`, with a network policy around it."""
     port: int = Field(default=9090, ge=0, le=65535)
+    """0 takes a free one."""
 
 
 class Settings(Strict):
     """The whole file."""
 
     database_url: str = Field(default="sqlite:///csm.db", pattern=r"^(sqlite|postgresql)(\+\w+)?://")
+    """SQLite for one process, PostgreSQL for several replicas. A password is better given by `PGPASSWORD` or `~/.pgpass`."""
     site: Literal[
         "datadoghq.com",
         "us3.datadoghq.com",
@@ -181,14 +204,21 @@ class Settings(Strict):
         "ap2.datadoghq.com",
         "ddog-gov.com",
     ] = "datadoghq.com"
+    """Datadog's site, for links to events and for what a flare says of its destination."""
     targets: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")], TargetSettings] = (
         Field(min_length=1)
     )
+    """By name, as people type it. Each is exactly one of `kubernetes`, `docker`, `host` and `ssh`."""
     policy: tuple[RuleSettings, ...] = ()
+    """Who may do what on which targets in which channels. Denied unless a rule allows it."""
     approvals: Approvals = Approvals()
+    """Who approves what leaves a target."""
     limits: Limits = Limits()
+    """What the bot may cost its targets."""
     retention: Retention = Retention()
+    """How long things are kept."""
     slack: SlackSettings = SlackSettings()
+    """How Slack reaches the bot."""
     health: HealthSettings | None = None
     """Nothing listens when it is not given."""
 

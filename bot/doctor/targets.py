@@ -74,7 +74,9 @@ def _unusable(target: str, error: TargetError) -> Check:
 async def _rights(target: str, executor: KubernetesExecutor) -> AsyncGenerator[Check]:
     name = f"target.{target}.rights"
     try:
-        needed, too_much = await asyncio.gather(_allowed(executor, NEEDED), _allowed(executor, TOO_MUCH))
+        needed, useful, too_much = await asyncio.gather(
+            *(_allowed(executor, rights) for rights in (NEEDED, executor.useful, TOO_MUCH))
+        )
     except TargetError as error:
         yield unknown(name, f"The cluster does not say what csm may do: {error}", f"See target.{target}.reachable.")
         return
@@ -86,6 +88,12 @@ async def _rights(target: str, executor: KubernetesExecutor) -> AsyncGenerator[C
             )
     if len(needed) == len(NEEDED):
         yield passed(name, f"csm may do what it must: {', '.join(map(str, NEEDED))}.")
+    if missing := [right for right in executor.useful if right not in useful]:
+        words = ", ".join(f"{right} in {right.namespace}" for right in missing)
+        mend = "Leave it so, or add the rules to a role there (deploy/chart has them)."
+        yield warned(
+            f"{name}.network_plugin", f"`tc` judges without the network plugin's settings: csm may not {words}.", mend
+        )
     if too_much:
         words = ", ".join(f"{right} in {right.namespace}" if right.namespace else str(right) for right in too_much)
         yield warned(

@@ -270,7 +270,7 @@ class KubernetesApi:
     def _refusal(self, request: web.Request, verb: str, resource: str) -> web.Response | None:
         """What authentication and RBAC answer (kubernetes: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters)."""
         namespace = request.match_info.get("namespace", "")
-        allowed = self._may(request, verb, resource, namespace)
+        allowed = self._may(request, verb, resource, namespace, request.match_info.get("name", ""))
         if allowed is None:
             return _status(401, "Unauthorized", "Unauthorized")
         if allowed:
@@ -287,7 +287,7 @@ class KubernetesApi:
         review = await request.json()
         asked = review["spec"]["resourceAttributes"]
         resource = "/".join(filter(None, [asked["resource"], asked.get("subresource")]))
-        allowed = self._may(request, asked["verb"], resource, asked["namespace"])
+        allowed = self._may(request, asked["verb"], resource, asked["namespace"], asked.get("name") or "")
         if allowed is None:
             return _status(401, "Unauthorized", "Unauthorized")
         return web.json_response(review | {"status": {"allowed": allowed}}, status=201)
@@ -296,7 +296,7 @@ class KubernetesApi:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         return str(self.objects.account(token) or "csm")
 
-    def _may(self, request: web.Request, verb: str, resource: str, namespace: str) -> bool | None:
+    def _may(self, request: web.Request, verb: str, resource: str, namespace: str, name: str) -> bool | None:
         """What RBAC says of the account behind a request; `None` when it is nobody."""
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if token == self.admin_token:
@@ -306,7 +306,7 @@ class KubernetesApi:
         if token == self.token:
             in_its_own = namespace in {pod.namespace for pod in self.pods.values()} or not self.pods
             return in_its_own and bool({f"{verb} {resource}", "*"} & self.rights)
-        account, name = self.objects.account(token), request.match_info.get("name", "")
+        account = self.objects.account(token)
         return None if account is None else self.objects.allows(account, verb, resource, namespace, name)
 
     # -- objects --------------------------------------------------------------------------------------------

@@ -68,6 +68,12 @@ class Approvals:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def waiting(self) -> int:
+        """How many archives wait for a decision, over all processes. Blocks; for other threads than the loop's."""
+        with self._store.engine.connect() as connection:
+            query = sa.select(sa.func.count()).select_from(approvals).where(approvals.c.state == State.WAITING)
+            return connection.scalar(query) or 0
+
     async def claim(self, request: RunRequest, holder: str, expires_at: float) -> bool:
         """
         Note that this process begins to build the archive. False when another process, or an earlier life of

@@ -66,6 +66,8 @@ class Right:
     group: str = ""
     namespace: str = ""
     """The Agents' namespace when empty."""
+    name: str = ""
+    """One object's; all of them when empty."""
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}" + (f"/{self.subresource}" if self.subresource else "")
@@ -126,6 +128,15 @@ class KubernetesExecutor:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(socket.close(), 2)
 
+    @property
+    def useful(self) -> Sequence[Right]:
+        """What only `tc` uses, and does without: the network plugin's own settings."""
+        namespace = self._settings.network_plugin_namespace
+        return (
+            Right("list", "daemonsets", group="apps", namespace=namespace),
+            Right("get", "configmaps", namespace=namespace, name=CILIUM),
+        )
+
     async def may(self, right: Right) -> bool:
         """
         Whether the cluster would let us (SelfSubjectAccessReview, which every account may ask for). Raises a `TargetError`.
@@ -138,7 +149,7 @@ class KubernetesExecutor:
             "resource": right.resource,
             "subresource": right.subresource,
         }
-        attributes["namespace"] = right.namespace or self._settings.namespace
+        attributes |= {"namespace": right.namespace or self._settings.namespace, "name": right.name}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from bot.doctor import targets
 from bot.doctor.check import Check, Findings
 from bot.doctor.examination import examine
 from bot.sandbox.fleet import fleet
@@ -27,6 +28,7 @@ from bot.storage.schema import schema_version
 from bot.storage.store import Store, make_engine
 from handlers.executors.kubernetes import NEEDED
 from handlers.model import Verdict
+from tests.deploy.test_rights import as_the_chart_allows
 
 
 @dataclass
@@ -298,6 +300,21 @@ async def test_each_right_that_is_missing_is_named(place: Place, right: Any) -> 
     assert check.said == f"csm may not {right} in the Agents' namespace."
     assert f"verbs [{right.verb}]" in check.mend
     assert findings.status == 1
+
+
+async def test_the_network_plugins_settings_that_may_not_be_read_are_a_warning(place: Place) -> None:
+    place.cluster.plugin_rights.discard("get configmaps")
+    check = faults(await place.examine())["target.cluster-a.rights.network_plugin"]
+    assert check.verdict is Verdict.WARN
+    assert "get configmaps in kube-system" in check.said
+
+
+async def test_with_the_charts_roles_nothing_is_missing_and_nothing_is_too_much(tmp_path: Path) -> None:
+    async with as_the_chart_allows(tmp_path) as executor:
+        found = [check async for check in targets.look("cluster-a", executor, lambda _entry: None)]
+
+    assert {check.verdict for check in found} == {Verdict.PASS}
+    assert any(check.name == "target.cluster-a.rights" for check in found)
 
 
 async def test_rights_that_csm_never_uses_are_a_warning(place: Place) -> None:
