@@ -10,14 +10,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import difflib
 import getpass
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from bot import operate
 from bot.cli_status import STATUS
@@ -56,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _main(arguments: list[str]) -> int:
     options, line = _parser().parse_known_args(arguments)
+    if line and options.command is not None and options.command not in LINES:
+        raise UsageError(f"`{options.command}` does not know {' '.join(line)!r}.", example=f"{options.command} --help")
     if options.command == "serve":
         return _serve(options)
     if options.command == "sandbox":
@@ -63,10 +68,6 @@ def _main(arguments: list[str]) -> int:
 
         return run_sandbox(options)
     if hasattr(options, "operation"):
-        if line:
-            raise UsageError(
-                f"`{options.command}` does not know {' '.join(line)!r}.", example=f"{options.command} --help"
-            )
         return operate.operate(options)
     if options.command == "help" or options.command is None:
         return _help(line)
@@ -75,10 +76,25 @@ def _main(arguments: list[str]) -> int:
     return asyncio.run(_line(options, " ".join([options.command, *line])))
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as the command language does: with the nearest word, and on one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what the program's other usage errors are."""
+        unknown = re.search(r"invalid choice: '(?P<word>.*)' \(choose from (?P<known>.*)\)", message)
+        if unknown is None:
+            raise UsageError(
+                f"{message[:1].upper()}{message[1:]}.", example=f"{self.prog.removeprefix('csm').strip()} --help"
+            )
+        known = re.findall(r"'([^']+)'", unknown["known"])
+        near = difflib.get_close_matches(unknown["word"], known, 1)
+        hint = f"Did you mean `{near[0]}`?" if near else f"There are {', '.join(known)}."
+        raise UsageError(f"There is no `{unknown['word'][:60]}` here. {hint}", example="help")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="csm", description=__doc__.splitlines()[1] if __doc__ else None, add_help=False
-    )
+    parser = _Parser(prog="csm", description=__doc__.splitlines()[1] if __doc__ else None, add_help=False)
+    parser.add_argument("--version", action="version", version=f"csm {metadata.version('csm')}")
     parser.add_argument("--config", type=Path, default=Path(os.environ.get("CSM_CONFIG", "csm.yaml")))
     commands = parser.add_subparsers(dest="command")
     serve = commands.add_parser("serve", help="the bot")

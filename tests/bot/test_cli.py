@@ -145,3 +145,21 @@ async def test_prune_takes_no_word_that_it_does_not_know(cluster: KubernetesApi,
 
     assert (status, out) == (2, "")
     assert "everything" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["selftst", "cluster-a"], "Did you mean `selftest`?"),
+        (["frobnicate"], "There are serve, sandbox"),
+        (["selftest", "cluster-a", "--format", "jsn"], "Did you mean `json`?"),
+        (["sandbox", "--port", "many"], "invalid int value: 'many'"),
+        (["sandbox", "--prt", "1"], "`sandbox` does not know '--prt 1'"),
+        (["doctor", "cluster-a"], "`doctor` does not know 'cluster-a'"),
+    ],
+)
+async def test_a_word_that_is_not_known_gets_the_nearest_one(tmp_path: Path, line: list[str], said: str) -> None:
+    status, out, err = await csm(tmp_path, *line)
+
+    assert (status, out) == (2, "")
+    assert said in err
