@@ -93,7 +93,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="csm", description=__doc__.splitlines()[1] if __doc__ else None, add_help=False)
+    parser: argparse.ArgumentParser = _Parser(
+        prog="csm", description=__doc__.splitlines()[1] if __doc__ else None, add_help=False
+    )
     parser.add_argument("--version", action="version", version=f"csm {metadata.version('csm')}")
     parser.add_argument("--config", type=Path, default=Path(os.environ.get("CSM_CONFIG", "csm.yaml")))
     commands = parser.add_subparsers(dest="command")

@@ -154,7 +154,7 @@ async def test_prune_takes_no_word_that_it_does_not_know(cluster: KubernetesApi,
         (["frobnicate"], "There are serve, sandbox"),
         (["selftest", "cluster-a", "--format", "jsn"], "Did you mean `json`?"),
         (["sandbox", "--port", "many"], "invalid int value: 'many'"),
-        (["sandbox", "--prt", "1"], "`sandbox` does not know '--prt 1'"),
+        (["sandbox", "--prt", "1"], "`sandbox` does not know '--prt 1"),
         (["doctor", "cluster-a"], "`doctor` does not know 'cluster-a'"),
     ],
 )

@@ -45,7 +45,7 @@ SHELLS_AND_TOOLS = {
     "su",
 }
 
-pytestmark = [pytest.mark.needs_docker, pytest.mark.timeout(420), pytest.mark.xdist_group("image")]
+pytestmark = [pytest.mark.needs_docker, pytest.mark.timeout(900), pytest.mark.xdist_group("image")]
 
 
 @pytest.fixture(scope="module")
