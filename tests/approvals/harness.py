@@ -55,15 +55,15 @@ class MortalStore(Store):
     life = Life()
 
     async def read(self, query: Callable[[Any], Any]) -> Any:
-        self.life.check()
+        await self.life.check()
         found = await super().read(query)
-        self.life.check()
+        await self.life.check()
         return found
 
     async def gather(self, work: Callable[[Any], Any]) -> Any:
-        self.life.check()
+        await self.life.check()
         done = await super().gather(work)
-        self.life.check()
+        await self.life.check()
         return done
 
 
@@ -72,6 +72,7 @@ class Replica:
 
     def __init__(self, world: World, store: MortalStore, life: Life) -> None:
         self.life = life
+        self.stopped = False
         self.store = store
         store.life = life
         self.messenger = Messenger(MemoryClient(world.slack, life), store, patience_s=5)  # type: ignore[arg-type]
@@ -147,6 +148,7 @@ class World:
             question.end()
         tasks = [*replica.runs.carrying, *replica.runs.tasks]
         await end_engine()
+        replica.life.gone = True
         for task in tasks:
             task.cancel()
         await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
@@ -157,6 +159,7 @@ class World:
         """SIGTERM for the process with the engine."""
         assert self.holder is not None
         replica, self.holder = self.holder, None
+        replica.stopped = True
         await replica.errands.aclose()
         await replica.runs.aclose()
         await replica.store.aclose()

@@ -39,10 +39,14 @@ class Life:
     """One process. When it is dead, whatever it still tries comes to nothing."""
 
     dead: bool = False
+    gone: bool = False
+    """The engine has ended: now its tasks may be cancelled, and learn of it."""
 
-    def check(self) -> None:
-        if self.dead:
+    async def check(self) -> None:
+        if self.gone:
             raise Killed
+        if self.dead:
+            await asyncio.Event().wait()
 
 
 @dataclass
@@ -109,10 +113,10 @@ class MemoryAgent:
     async def _hold(
         self, agent: Agent, request: FlareRequest, on_step: Callable[[str], None], life: Life
     ) -> AsyncIterator[MemoryHeld]:
-        life.check()
+        await life.check()
         on_step("The Agent builds the archive")
         await asyncio.sleep(self.build_s)
-        life.check()
+        await life.check()
         self._builds += 1
         archive = f"archive {self._builds}".encode()
         question = Question(archive, review_of(archive, request, self._builds), life)
@@ -137,12 +141,12 @@ class MemoryHeld:
 
     async def ended(self) -> AgentResult:
         await self._question.gone.wait()
-        self._question.life.check()
+        await self._question.life.check()
         return self._result("not_uploaded", Verdict.UNKNOWN, "The command ended before it was answered.")
 
     async def approve(self) -> AgentResult:
         await asyncio.sleep(self._memory.hash_s)
-        self._question.life.check()
+        await self._question.life.check()
         if sha256(self._question.archive) != self.review.sha256:
             await self._write("n")
             self._question.end()
@@ -152,7 +156,7 @@ class MemoryHeld:
                 "not_uploaded", Verdict.UNKNOWN, "The connection was lost before the answer was written."
             )
         await asyncio.sleep(self._memory.upload_s)
-        self._question.life.check()
+        await self._question.life.check()
         if not self._question.open:
             return self._result("in_doubt", Verdict.UNKNOWN, "The connection was lost during the upload.")
         self._question.end()
@@ -166,7 +170,7 @@ class MemoryHeld:
         return self._result("declined", Verdict.SKIPPED, reason)
 
     async def _write(self, answer: str) -> bool:
-        self._question.life.check()
+        await self._question.life.check()
         if not self._question.open:
             return False
         self._memory.answers.append((self.review.sha256, answer))

@@ -7,6 +7,9 @@ import itertools
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
 from tests.approvals.memory_agent import Life
 
 
@@ -18,6 +21,8 @@ class MemorySlack:
         self.ephemeral: list[tuple[str, str]] = []
         """Who was told what."""
         self.numbers = itertools.count(1)
+        self.history = True
+        """Whether the app has the optional scopes with which it finds its own messages."""
 
     def cards(self) -> list[Mapping[str, Any]]:
         """Review cards, by when they were posted."""
@@ -48,13 +53,13 @@ class MemoryClient:
         self.session = self
 
     async def chat_postMessage(self, **message: Any) -> Mapping[str, Any]:  # noqa: N802 - Slack's name
-        self._life.check()
+        await self._life.check()
         ts = f"{next(self._slack.numbers):06}.000000"
         self._slack.messages[ts] = {"ts": ts, **message}
         return {"channel": message["channel"], "ts": ts}
 
     async def chat_update(self, *, channel: str, ts: str, text: str, blocks: Any) -> Mapping[str, Any]:
-        self._life.check()
+        await self._life.check()
         self._slack.messages[ts] |= {"text": text, "blocks": blocks}
         if "flare.approve" in actions(self._slack.messages[ts]):
             # Somebody's screen may go on showing it.
@@ -62,34 +67,40 @@ class MemoryClient:
         return {"channel": channel, "ts": ts}
 
     async def chat_getPermalink(self, **_: Any) -> Mapping[str, Any]:  # noqa: N802 - Slack's name
-        self._life.check()
+        await self._life.check()
         return {"permalink": "https://sandbox.slack.com/archives/C1/p1"}
 
     async def chat_postEphemeral(self, *, user: str, text: str, **_: Any) -> Mapping[str, Any]:  # noqa: N802 - Slack's name
-        self._life.check()
+        await self._life.check()
         self._slack.ephemeral.append((user, text))
         return {}
 
     async def conversations_history(self, **_: Any) -> Mapping[str, Any]:
-        self._life.check()
+        await self._may_look()
         return {"messages": [m for m in self._slack.messages.values() if not m.get("thread_ts")]}
 
     async def conversations_replies(self, *, ts: str, **_: Any) -> Mapping[str, Any]:
-        self._life.check()
+        await self._may_look()
         return {"messages": [m for m in self._slack.messages.values() if ts in (m["ts"], m.get("thread_ts"))]}
 
+    async def _may_look(self) -> None:
+        await self._life.check()
+        if not self._slack.history:
+            answer = {"ok": False, "error": "missing_scope"}
+            raise SlackApiError("missing_scope", _response(answer))
+
     async def files_getUploadURLExternal(self, **_: Any) -> Mapping[str, Any]:  # noqa: N802 - Slack's name
-        self._life.check()
+        await self._life.check()
         return {"upload_url": "memory:", "file_id": f"F{next(self._slack.numbers)}"}
 
     async def files_completeUploadExternal(self, **_: Any) -> Mapping[str, Any]:  # noqa: N802 - Slack's name
-        self._life.check()
+        await self._life.check()
         return {"files": []}
 
     @contextlib.asynccontextmanager
     async def post(self, _url: str, **_: Any) -> AsyncIterator[Any]:
         """The upload of a file."""
-        self._life.check()
+        await self._life.check()
         yield _Ok()
 
 
@@ -98,3 +109,9 @@ class _Ok:
 
     def raise_for_status(self) -> None:
         """It was taken."""
+
+
+def _response(answer: dict[str, Any]) -> AsyncSlackResponse:
+    return AsyncSlackResponse(
+        client=None, http_verb="POST", api_url="memory:", req_args={}, data=answer, headers={}, status_code=200
+    )
