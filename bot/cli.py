@@ -297,14 +297,18 @@ def _interruptible(examination: object, store: Store, request: RunRequest) -> It
 
     assert isinstance(examination, Examination)
     loop = asyncio.get_running_loop()
-    noted: list[asyncio.Task[bool]] = []
+    cancelling: list[asyncio.Task[None]] = []
 
-    def cancel() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
-        noted.append(loop.create_task(store.cancel(request.id, request.requested_by)))
+    async def cancel() -> None:
+        # In this order: the report says who cancelled.
+        await store.cancel(request.id, request.requested_by)
         examination.cancel()
 
-    loop.add_signal_handler(signal.SIGINT, cancel)
+    def interrupted() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        cancelling.append(loop.create_task(cancel()))
+
+    loop.add_signal_handler(signal.SIGINT, interrupted)
     try:
         yield
     finally:

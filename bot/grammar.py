@@ -174,7 +174,10 @@ def _words(line: str) -> list[str]:
         raise UsageError(f"The line has {len(line)} characters; {MAX_CHARS} are the most.", example="help")
     text = html.unescape(_LINK.sub(r"\1", line))
     text = "".join(character for character in text if character not in "\u200b\ufeff\u2060")
-    if any(unicodedata.category(character) in {"Cc", "Cf", "Cs"} and character != "\t" for character in text):
+    # Whatever is printable has none of these; most lines are, and are looked through once.
+    if not text.isprintable() and any(
+        unicodedata.category(character) in {"Cc", "Cf", "Cs"} and character != "\t" for character in text
+    ):
         raise UsageError("The line holds control characters; type it on one line.", example="help")
     words = text.translate(_QUOTES).split()
     return [re.sub(r"^(?:[—―–‒−]|--|-(?=e))+", "--", re.sub("[‐‑‒–−]", "-", word)) for word in words]

@@ -44,6 +44,8 @@ T = TypeVar("T")
 CHUNK = 64 * 1024
 ENDING = "unable to create new parent process"
 """What the runtime says when a container ends between the engine's look at it and the start of the exec."""
+DENIED = "Permission denied"
+"""What the system says of a socket that may not be opened; the SDK keeps the words only."""
 NOT_STARTED = ("executable file not found", "no such file or directory", "permission denied")
 KILLED = 137
 """The exit status of what an engine kills along with its container."""
@@ -75,6 +77,8 @@ class DockerExecutor:
             kind = TargetDenied if status in (401, 403) else TargetUnreachable
             raise kind(f"{self._target} answered {status}: {_said(error)}") from error
         except (DockerException, requests.RequestException, OSError) as error:
+            if DENIED in str(error):
+                raise TargetDenied(self._not_let_in()) from error
             raise TargetUnreachable(
                 f"{self._target} cannot be reached at {self._settings.base_url}: {_short(error)}"
             ) from error
@@ -99,12 +103,20 @@ class DockerExecutor:
         except APIError as error:
             raise _refused(agent, argv[0], error) from error
         except (DockerException, requests.RequestException, OSError) as error:
+            if DENIED in str(error):
+                raise Denied(self._not_let_in()) from error
             raise Unreachable(f"The engine of {agent} cannot be reached: {_short(error)}") from error
         session = DockerSession(self, agent, argv, exec_id=exec_id, mark=mark, stream=stream)
         try:
             yield session
         finally:
             session.release()
+
+    def _not_let_in(self) -> str:
+        return (
+            f"csm may not open {self._settings.base_url} of {self._target}: its user must be in the group that owns the socket"
+            " (docker), which is as much as being root there."
+        )
 
     async def inspect(self, exec_id: str) -> Mapping[str, Any]:
         """What the engine knows of an exec."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -163,3 +164,21 @@ async def test_a_word_that_is_not_known_gets_the_nearest_one(tmp_path: Path, lin
 
     assert (status, out) == (2, "")
     assert said in err
+
+
+async def test_an_interrupt_ends_the_commands_and_keeps_what_was_found(cluster: KubernetesApi, tmp_path: Path) -> None:
+    cluster.pods["datadog-0001"].behaviour.fault = "hang"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot", "selftest", "cluster-a", "--format", "json", "--config", str(tmp_path / "csm.yaml"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    while cluster.still_running != 1 or len({pod for pod, _ in cluster.commands}) < 6:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)  # what the others answered is kept
+    process.send_signal(signal.SIGINT)
+    out, err = await process.communicate()
+
+    report = json.loads(out)
+    assert (process.returncode, report["counts"]) == (1, {"fail": 1, "pass": 4, "skipped": 1}), err
+    assert report["cancelled_by"]
+    assert not cluster.still_running

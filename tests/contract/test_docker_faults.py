@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,8 +19,10 @@ import pytest
 from handlers.errors import (
     ConnectionLost,
     DeadlineExceeded,
+    Denied,
     ExecError,
     NotReady,
+    TargetDenied,
     TargetUnreachable,
     Unreachable,
     Vanished,
@@ -189,6 +192,25 @@ async def test_a_connection_cut_in_the_middle_is_told_and_the_process_is_ended_o
     assert caught.value.ended
     assert len(engine.top(two.broken.handle)["Processes"]) == 1
     assert (await neighbour).output.stdout == b"here\n"
+
+
+@LEFT_TO_THE_COLLECTOR
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a moment")
+async def test_a_socket_that_may_not_be_opened_is_told_as_denied_with_the_group_that_may(
+    stack: AsyncExitStack, engine: docker.APIClient
+) -> None:
+    two = await pair(stack, engine)
+    stranger = DockerExecutor("edge", DockerSettings(base_url=engine.csm_url))
+    stack.push_async_callback(stranger.aclose)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(TargetDenied, match="group that owns the socket"):
+            await stranger.agents()
+        with pytest.raises(Denied, match="group that owns the socket"):
+            await run(stranger, two.broken, ("python3", "-c", ""), limits=QUICK)
+    finally:
+        os.seteuid(0)
+    gc.collect()
 
 
 @LEFT_TO_THE_COLLECTOR
