@@ -136,3 +136,24 @@ async def test_it_fits_a_phone(page: Page) -> None:
     await page.get_by_role("button", name="Channels and people").click()
     await page.get_by_role("button", name="general").click()
     await expect(page.get_by_role("heading", name="#general").first).to_be_visible()
+
+
+async def test_a_flare_is_asked_for_and_approved_by_somebody_else(page: Page) -> None:
+    await send(page, "/csm flare cluster-a")
+    modal = page.get_by_role("dialog", name="Flare of cluster-a")
+    await modal.get_by_role("combobox", name="Agent").fill("node-7")
+    await modal.get_by_role("combobox", name="Agent").press("Enter")
+    await modal.get_by_role("textbox", name="E-mail address").fill("ana@example.com")
+    await modal.get_by_role("button", name="Prepare").click()
+    main, thread = page.get_by_role("main"), page.get_by_role("complementary", name="Thread")
+    await expect(main).to_contain_text("Waiting for approval", timeout=30_000)
+
+    await page.keyboard.press("Control+2")
+    await main.get_by_role("button", name="replies").click()
+    await expect(thread).to_contain_text("SHA-256")
+    await thread.get_by_role("button", name="Approve").click()
+    await page.get_by_role("dialog", name="Upload this archive?").get_by_role("button", name="Upload").click()
+
+    await expect(main).to_contain_text("Uploaded: Flare of cluster-a/node-7", timeout=30_000)
+    await expect(thread.get_by_role("button", name="Approve")).to_have_count(0)
+    await expect(page.locator(".unsupported")).to_have_count(0)
