@@ -128,6 +128,9 @@ class Flare:
         """Play it to its end."""
         self._write("started", argv=self._argv, pid=os.getpid())
         self._refuse_arguments()
+        if self._binary != "security-agent":
+            self._say("NEW: You can now generate a flare from the comfort of your Datadog UI!")
+            self._say("See https://docs.datadoghq.com/agent/troubleshooting/send_a_flare/ for more info.")
         if not self._email or self._fault == "flare_email_asked":
             self._say("Please enter your email: ")
             self._email = Scanner().line()
@@ -156,9 +159,6 @@ class Flare:
 
     def _build(self) -> None:
         fault = self._fault
-        if self._binary != "security-agent":
-            self._say("NEW: You can now generate a flare from the comfort of your Datadog UI!")
-            self._say("See https://docs.datadoghq.com/agent/troubleshooting/send_a_flare/ for more info.")
         if fault == "flare_question":
             self._say("Profiles look like false positives. Collect them again? [y/N]")
             self._write("question", answer=Scanner().line())
