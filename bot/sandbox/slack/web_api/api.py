@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
@@ -130,7 +131,9 @@ class WebApi:
             "cache-control": "private, no-cache, no-store, must-revalidate",
         }
         if not answer["ok"]:
-            always["x-slack-failure"] = str(answer["error"])
+            always["x-slack-failure"] = re.sub(
+                r"[^\w.-]", "", str(answer["error"])
+            )  # api.test says back what it is told
         return web.json_response(answer, status=status, headers={**always, **(headers or {})})
 
 

@@ -33,7 +33,7 @@ async def arguments_of(request: web.Request) -> tuple[Mapping[str, Any], list[st
         if request.charset is None:
             warnings.append(MISSING_CHARSET)
     elif request.can_read_body:
-        arguments |= dict(await request.post())
+        arguments |= await _form(request)
     return {key: _decoded(key, value) for key, value in arguments.items() if value is not None}, warnings
 
 
@@ -41,6 +41,13 @@ def token_of(request: web.Request, arguments: Mapping[str, Any]) -> str:
     """The token, from the header or else the arguments."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token else str(arguments.get("token", ""))
+
+
+async def _form(request: web.Request) -> dict[str, Any]:
+    try:
+        return dict(await request.post())
+    except ValueError as error:
+        raise SlackFault("invalid_form_data") from error
 
 
 async def _json(request: web.Request) -> dict[str, Any]:

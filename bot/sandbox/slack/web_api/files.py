@@ -92,7 +92,7 @@ async def _complete(call: Call) -> Answer:
 
 def _uploaded(call: Call) -> list[dict[str, Any]]:
     named: Any = call.arguments.get("files")
-    if not isinstance(named, list) or not named:
+    if not isinstance(named, list) or not named or not all(isinstance(each, dict) for each in named):
         raise missing("files")
     for each in named:
         known = call.workspace.files.get(str(each.get("id")))

@@ -56,7 +56,7 @@ class Call:
 
     def flag(self, key: str, *, default: bool = False) -> bool:
         """A yes or no."""
-        return self.arguments[key] in YES if key in self.arguments else default
+        return str(self.arguments[key]).lower() in YES if key in self.arguments else default
 
     def integer(self, key: str, default: int) -> int:
         """A whole number. Raises `SlackFault`."""
