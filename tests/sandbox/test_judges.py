@@ -157,6 +157,7 @@ ONLY_OURS = {
     "a header in mrkdwn": "slackblocks makes plain text of it",
     "a button in mrkdwn": "slackblocks makes plain text of it",
     "a style of one's own": "a plain button's style is not looked at",
+    "a code block in two languages": "slackblocks does not know languages",
     "a text field in actions": "slackblocks takes any element",
 }
 

@@ -8,6 +8,7 @@ message is in the table where Slack is known to say it so.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,8 @@ from bot.sandbox.slack.blocks import (
 )
 from bot.sandbox.slack.clock import HandClock
 from bot.sandbox.slack.server import LocalSlack
-from tests.sandbox.conftest import CHANNEL, Client, SocketApp
+from bot.sandbox.slack.workspace import Channel
+from tests.sandbox.conftest import CHANNEL, MANIFEST, Client, SocketApp
 from tests.sandbox.samples import (
     EVERY_BLOCK,
     actions,
@@ -137,6 +139,20 @@ AT_MOST: dict[str, tuple[int, Make]] = {
     "data_visualization.segment.label": (20, lambda n: chart(chart={"type": "pie", "segments": [point(x(n))]})),
     "data_visualization.series": (12, bars),
     "data_visualization.points": (20, lambda n: bars(1, n)),
+    "data_visualization.series.name": (
+        20,
+        lambda n: chart(chart={"type": "line", "series": [series(x(n))], "axis_config": axes(1)}),
+    ),
+    "data_visualization.point.label": (
+        20,
+        lambda n: chart(
+            chart={"type": "bar", "series": [{"name": "x", "data": [point(x(n))]}], "axis_config": {"categories": [x(n)]}}
+        ),
+    ),
+    "data_visualization.categories": (
+        20,
+        lambda n: bars(2, n),
+    ),
     "data_visualization.axis_label": (50, lambda n: bars(x_label=x(n))),
     "card.title": (150, lambda n: card(title=mrkdwn(x(n)))),
     "card.subtitle": (150, lambda n: card(subtitle=mrkdwn(x(n)))),
@@ -200,6 +216,11 @@ NEVER: dict[str, tuple[dict[str, Any], str]] = {
         "failed to match all allowed schemas [json-pointer:/blocks/0/elements/0/text]",
     ),
     "a style of one's own": (actions(button(style="warning")), "must be a valid enum value [json-pointer:/blocks/0/elements/0/style]"),
+    "a dialog's style of one's own": (actions(button(confirm=confirm(style="warning"))), "must be a valid enum value"),
+    "a code block in two languages": (
+        {"type": "rich_text", "elements": [{"type": "rich_text_preformatted", "elements": [], "language": ["a", "b"]}]},
+        "must be a string",
+    ),
     "an action twice": (
         actions(button("a"), button("a")),
         '`action_id` "a" already exists [json-pointer:/blocks/0/elements/1/action_id]',
@@ -237,6 +258,14 @@ NEVER: dict[str, tuple[dict[str, Any], str]] = {
     "a series twice": (
         chart(chart={"type": "bar", "series": [series(points=1)] * 2, "axis_config": axes(1)}),
         '`name` "x" already exists',
+    ),
+    "a category without a point": (
+        chart(chart={"type": "area", "series": [series(points=1)], "axis_config": axes(2)}),
+        "one point for every category",
+    ),
+    "a category twice": (
+        chart(chart={"type": "area", "series": [series(points=2)], "axis_config": {"categories": ["p0", "p0"]}}),
+        "must be different ones",
     ),
     "a container in a container": (container(child_blocks=[container()]), "unsupported type: container"),
     "a container that opens closed but never opens": (container(default_collapsed=True), "needs `is_collapsible`"),
@@ -599,6 +628,34 @@ async def test_a_minute_has_so_many_calls_of_a_method(
     assert await api.error(method) == "ratelimited"
     clock.move(1)
     assert (await api(method)).get("error") != "ratelimited"
+
+
+async def test_a_workspace_has_so_many_posts_a_minute_whatever_their_channels(slack: LocalSlack, api: Client) -> None:
+    for number in range(6):
+        slack.workspace.channels[f"C{number}"] = Channel(f"C{number}", f"c{number}", {"U0CSM"})
+    answers = [await api("chat.postMessage", channel=f"C{number % 6}", text="x") for number in range(301)]
+
+    assert [answer["ok"] for answer in answers] == [True] * 300 + [False]
+    assert answers[-1]["error"] == "ratelimited"
+
+
+@pytest.mark.parametrize("over_http", [False, True], ids=["socket", "http"])
+async def test_an_app_has_three_seconds(over_http: bool, session: Any) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with LocalSlack(MANIFEST) as slack, await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        if over_http:
+            slack.delivery.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        else:
+            url = (await Client(slack, session).ok("apps.connections.open", token=slack.app_token))["url"]
+            await session.ws_connect(url)
+        began = time.monotonic()
+        await slack.people.command("ana", CHANNEL, "/probe")
+
+        assert 3.0 <= time.monotonic() - began < 4.5
+        assert slack.workspace.events[-1]["text"] == "/probe failed with the error operation_timeout"
 
 
 async def test_an_app_has_ten_connections(slack: LocalSlack, api: Client, session: Any) -> None:

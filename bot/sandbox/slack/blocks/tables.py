@@ -94,20 +94,30 @@ _SERIES = shape({"name": _LABEL, "data": array(_POINT, 20, least=1)})
 _AXIS = shape({"categories": array(_LABEL, 20, least=1)}, {"x_label": string(50), "y_label": string(50)})
 
 
-def _labels_are_categories(value: Mapping[str, Any]) -> bool:
-    series, axis = value.get("series"), value.get("axis_config")
-    if not isinstance(series, list) or not isinstance(axis, dict):
-        return True
-    known = axis.get("categories") or []
-    points = [p for each in series if isinstance(each, dict) for p in each.get("data") or [] if isinstance(p, dict)]
-    return all(point.get("label") in known for point in points)
+def _categories(value: Mapping[str, Any]) -> list[Any]:
+    axis = value.get("axis_config")
+    categories = axis.get("categories") if isinstance(axis, dict) else None
+    return categories if isinstance(categories, list) else []
+
+
+def _each_once(value: Mapping[str, Any]) -> bool:
+    categories = _categories(value)
+    return all(categories.count(each) == 1 for each in categories)
+
+
+def _a_point_for_each(value: Mapping[str, Any]) -> bool:
+    series, categories = value.get("series"), _categories(value)
+    points = [each.get("data") for each in series if isinstance(each, dict)] if isinstance(series, list) else []
+    labels = [[p.get("label") for p in data if isinstance(p, dict)] for data in points if isinstance(data, list)]
+    return all(len(each) == len(categories) and all(label in each for label in categories) for each in labels)
 
 
 _AXES: Check = shape(
     {"series": array(_SERIES, 12, least=1), "axis_config": _AXIS},
     None,
     unique("name", "series"),
-    rule(_labels_are_categories, "every point's label must be one of the axis's categories"),
+    rule(_each_once, "`categories` must be different ones"),
+    rule(_a_point_for_each, "every series must have one point for every category"),
 )
 _CHART = by_type({"pie": shape({"segments": array(_SEGMENT, 12, least=1)}), "bar": _AXES, "area": _AXES, "line": _AXES})
 DATA_VISUALIZATION = shape({"title": string(50), "chart": _CHART}, {"block_id": ID})
