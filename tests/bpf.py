@@ -139,7 +139,7 @@ class Stuck(Exception):
     why: str
 
 
-def execute(code: bytes, registers: Sequence[int], *, results: Sequence[int] = (), most: int = 5000) -> int:
+def execute(code: bytes, registers: Sequence[int], *, results: Sequence[int] = (), most: int = 1000) -> int:
     """Run it as the instruction set says, and return register 0 as an int. `results` are what helpers give back."""
     each = ins.decode(code)
     second = {index + 1 for index, one in enumerate(each) if one.wide}
