@@ -566,7 +566,7 @@ NAMED = ("run/netns", "var/run/netns", "run/docker/netns")
 
 
 def find_namespaces(processes: Processes, unseen: List[str]) -> List[Facts]:
-    """Every network namespace that can be seen, the host's first: dicts with `inode`, `paths` and what is shown."""
+    """Every network namespace that can be seen, our own and the host's first: dicts with `inode`, `paths` and what is shown."""
     own, device = 0, 0
     try:
         status = os.stat("/proc/self/ns/net")
@@ -594,7 +594,9 @@ def find_namespaces(processes: Processes, unseen: List[str]) -> List[Facts]:
         unseen.append("Which network namespace is the host's is not known.")
     if len(found) > MOST_NAMESPACES:
         unseen.append("There are {} network namespaces; {} were read.".format(len(found), MOST_NAMESPACES))
-    return sorted(found.values(), key=lambda each: (not each["host"], each["inode"]))[:MOST_NAMESPACES]
+    # This one first, while the thread has never left it.
+    order = sorted(found.values(), key=lambda each: (None not in each["paths"], not each["host"], each["inode"]))
+    return order[:MOST_NAMESPACES]
 
 
 def _named(processes: Processes, device: int) -> Iterator[Tuple[int, str]]:
@@ -1091,6 +1093,7 @@ SETTINGS.update(
         )
     }
 )
+KEYS = {key for keys in SETTINGS.values() for key in keys}
 CONFIGURED = "/etc/datadog-agent"
 INSTALLED = "/opt/datadog-agent"
 MOST_FILE = 1024 * 1024
@@ -1251,7 +1254,12 @@ def read_yaml(document: str, sections: Sequence[str]) -> Tuple[Dict[str, str], L
     for number, line in enumerate(document.splitlines(), 1):
         bare = line.strip()
         indent = len(line) - len(line.lstrip(" "))
-        if not bare or bare.startswith("#") or (number == 1 and bare.startswith("\ufeff#")) or bare == "---":
+        if not bare or bare.startswith("#") or (number == 1 and bare.startswith("\ufeff#")):
+            continue
+        if bare == "---":
+            if path:  # another document
+                unread.append(number)
+                break
             continue
         if skipped is not None and indent > skipped:
             continue
@@ -1283,6 +1291,8 @@ def _read_line(line: str, indent: int, path: List[Tuple[int, str]], found: Dict[
     value = _uncommented(pair.group(3) or "")
     name = ".".join(part for _, part in path)
     if value[:1] in ("|", ">"):
+        if name in KEYS:
+            raise _Unread
         return indent
     if value.startswith("{"):
         found.update({name + "." + inner: [scalar] for inner, scalar in _flow_mapping(value)})
@@ -1298,7 +1308,7 @@ def _read_item(value: str, indent: int, path: List[Tuple[int, str]], found: Dict
     while path and path[-1][0] > indent:
         path.pop()
     value = _uncommented(value)
-    if not path or not value or value[0] in "[{|>-" or re.match(r"[^\"']*:( |$)", value):
+    if not path or not value or value[0] in "[{|>" or re.match(r"- |-$|[^\"']*:( |$)", value):
         return indent
     found.setdefault(".".join(part for _, part in path), []).append(_scalar(value))
     return None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -237,6 +239,8 @@ event_monitoring_config:
         "\tenabled: true",
         "  just words",
         "{runtime_security_config: {enabled: true}}",
+        "  enabled: |\n    true",
+        "---\nruntime_security_config:\n  enabled: true",
     ],
 )
 def test_yaml_that_is_not_plain_is_said_and_not_guessed_at(line: str) -> None:
@@ -258,6 +262,53 @@ def test_any_text_is_read_without_a_fault(content: str) -> None:
 
     assert all(isinstance(value, str) for value in values.values())
     assert unread == sorted(unread)
+
+
+WORDS = st.one_of(
+    st.sampled_from(
+        ["true", "10", "", "~", "null", "a: b", "- x", "#", "it's", 'say "x"', "{}", "[a]", "&a", "*b", "!c", "x #y"]
+    ),
+    st.text(alphabet="ab -:#'\"{}[],&*!|>%@`\n\t\\\\é~", max_size=30),
+)
+SCALARS = st.one_of(st.booleans(), st.integers(-5, 70000), st.none(), WORDS)
+KEYS = st.sampled_from(["enabled", "network", "classifier_priority", "ingress", "a b", "x-y", "policies"])
+TREES = st.recursive(
+    st.one_of(SCALARS, st.lists(SCALARS, max_size=3)),
+    lambda inner: st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([*SECTIONS, "logs"]), st.dictionaries(KEYS, TREES, max_size=4)),
+    st.sampled_from([None, False]),
+    st.sampled_from([80, 10_000]),
+)
+def test_what_is_read_is_what_a_whole_parser_reads_or_else_is_said(
+    document: dict[str, Any], flow: bool | None, width: int
+) -> None:
+    text = yaml.safe_dump(document, default_flow_style=flow, width=width, allow_unicode=True)
+
+    values, unread = read_yaml(text, SECTIONS)
+
+    if not unread:
+        expected = {key: value for section in SECTIONS for key, value in leaves(section, document.get(section))}
+        assert {key: value for key, value in values.items() if value} == expected, text
+
+
+def leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Scalars and lists of scalars by their keys, without those that set nothing."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(f"{path}.{key}", inner)
+        return
+    shown = ", ".join(map(word, value)) if isinstance(value, list) else word(value)
+    if shown:
+        yield path, shown
+
+
+def word(value: Any) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def test_long_lines_cost_no_more_than_their_length() -> None:
