@@ -9,7 +9,7 @@ HELM_VERSION := v3.19.0
 MACHINE := $(shell uname -m)
 IMAGE  ?= csm:dev
 
-.PHONY: demo test prove e2e check fix bench lock dist image image-context manifests sbom clean pictures
+.PHONY: demo test prove e2e check fix bench lock dist image image-context manifests sbom clean pictures docs audit
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "csm needs Python 3.11 or newer")'
@@ -47,6 +47,9 @@ bench: $(READY)  ## ratios against reference runs beside it
 
 pictures: $(READY)  ## take the README's pictures anew; prettiest with the Debian packages fonts-lato and fonts-noto-color-emoji
 	$(BIN)/python -m tests.pictures
+
+docs: $(READY)   ## write the pages that follow from the code
+	$(BIN)/python -m docs.generate
 
 lock:            ## pin the newest dependencies, with hashes and no addresses
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/run.txt
