@@ -35,6 +35,7 @@ FAULTS = {
     "flare_hangs": "it never asks",
     "flare_floods": "it prints without end",
     "flare_local": "the running Agent does not answer, and the command builds a reduced archive",
+    "flare_security_down": "security-agent does not run, and its command builds a reduced archive; agent runs",
     "flare_build_error": "the archive cannot be built",
     "flare_no_token": "the authentication token cannot be read",
     "flare_other_container": "the running Agent's archive is in another container; --local helps",
@@ -182,7 +183,8 @@ class Flare:
         self._save()
 
     def _fall_back(self) -> None:
-        if self._fault not in ("flare_local", "flare_build_error"):
+        down = self._fault == "flare_security_down" and self._binary == "security-agent"
+        if not down and self._fault not in ("flare_local", "flare_build_error"):
             return
         if self._binary == "security-agent":
             self._say(

@@ -54,7 +54,7 @@ def _weighed(agent: Agent, version: AgentVersion | None) -> tuple[str, str]:
             return f"the security-agent container is {container.state}, so the flare is the Agent's own", ""
     known = "before 7.77" if version is not None else "of an unknown version"
     return (
-        "security-agent has no flare here, so it is the Agent's own",
+        "security-agent has no flare here, or does not run, so it is the Agent's own",
         f"on an Agent {known} security-agent's flare has what Workload Protection knows",
     )
 

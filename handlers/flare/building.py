@@ -22,12 +22,14 @@ from handlers.model import Agent, Finding, FlareReview
 from handlers.ports import Clock, Scratch
 from handlers.redaction import clean
 
+_LOCAL = "flare.local"
 _ANOTHER_COMMAND_MAY_DO = {
     "agent.binary_missing",
     "agent.container_not_ready",
     "flare.archive_missing",
     "flare.other_container",
     "flare.unknown_command",
+    _LOCAL,
 }
 """Where nothing was uploaded for sure, and the next choice may come further."""
 
@@ -53,6 +55,7 @@ class Building:
         self._request = request
         self._settings = settings
         self._on_step = on_step
+        self._tried_in_full: set[Choice] = set()
         self.account = Account(agent, clock, clock.monotonic(), versions.from_tag(agent.version or ""))
 
     async def begin(self, stack: contextlib.AsyncExitStack) -> tuple[Waiting, Archive, FlareReview]:
@@ -77,6 +80,9 @@ class Building:
                 code = stopped.finding.code
                 if code == "flare.other_container" and (local := locally(choice)):
                     choices.insert(0, local)
+                if code == _LOCAL:  # better than nothing, should the others lead to nothing
+                    choices.append(choice)
+                    self._tried_in_full.add(choice)
                 if not choices or code not in _ANOTHER_COMMAND_MAY_DO:
                     raise self.account.failed(stopped.finding) from stopped
 
@@ -97,6 +103,8 @@ class Building:
                 self._executor, self._agent, choice.argv, container=choice.container, limits=limits
             ) as talk:
                 question = await self._question(talk)
+                if question.local and self._may_do_better(choice):
+                    raise _Stopped(self._finding(_LOCAL, talk))
                 async with waiting(talk) as asking:
                     reviewed = await self._reviewed(choice, question)
                     process = asking
@@ -108,6 +116,15 @@ class Building:
                 raise
             code = "flare.upload_timeout" if process.answer == b"y" else "flare.held_too_long"
             raise self.account.failed(self.account.finding(code, evidence=str(error))) from error
+
+    def _may_do_better(self, choice: Choice) -> bool:
+        """
+        Whether another command may build a full archive.
+
+        Outside of Kubernetes nothing but its answer tells whether there is a security-agent that runs.
+        """
+        is_security_agent = choice.argv[0].endswith("security-agent")
+        return is_security_agent and choice.container is None and choice not in self._tried_in_full
 
     async def _question(self, talk: Conversation) -> Question:
         """Read until the known question; anything else is the end of it."""

@@ -244,6 +244,20 @@ async def test_a_process_that_is_killed_there_is_told(place: Place) -> None:
     assert not await place.told("uploaded")
 
 
+async def test_where_no_security_agent_runs_the_agents_own_flare_is_full(place: Place) -> None:
+    await asyncio.to_thread(place.behave, Behaviour(fault="flare_security_down"))
+    async with place.held() as held:
+        result = await held.approve()
+
+    # In a cluster the container is there and ready, so that its silence is worth a warning.
+    in_a_cluster = place.target.kubernetes is not None
+    assert held.review.local is in_a_cluster
+    assert result.verdict is (Verdict.WARN if in_a_cluster else Verdict.PASS)
+    assert held.review.argv[0].rsplit("/", 1)[-1] == ("security-agent" if in_a_cluster else "agent")
+    assert len(await place.told("uploaded")) == 1
+    assert {entry["answer"] for entry in await place.told("answered")} <= {"y", "n", ""}
+
+
 @pytest.mark.parametrize(
     ("fault", "code"),
     [

@@ -55,6 +55,7 @@ UPLOADED: dict[str, tuple[Verdict, str, list[str]]] = {
     "flare_security_unknown": (Verdict.PASS, "1234567", []),
     "flare_other_container": (Verdict.PASS, "1234567", []),
     "flare_case_0": (Verdict.PASS, "", []),
+    "flare_security_down": (Verdict.WARN, "1234567", ["flare.local"]),
     "flare_local": (Verdict.WARN, "1234567", ["flare.local"]),
     "flare_swapped": (Verdict.UNKNOWN, "1234567", ["flare.changed_during_upload"]),
     "flare_secrets": (Verdict.PASS, "1234567", []),
