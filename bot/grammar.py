@@ -31,6 +31,7 @@ _RUN = re.compile(r"r-[A-Za-z0-9-]{1,64}")
 _CASE = re.compile(r"[0-9]{1,12}")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 _LINK = re.compile(r"<(?:mailto:|https?://)[^<>|\s]*\|([^<>|\s]+)>")
+_INVISIBLE = str.maketrans(dict.fromkeys("\u200b\ufeff\u2060", None))
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»\"‘’‚‛'`", None))
 
 
@@ -173,7 +174,7 @@ def _words(line: str) -> list[str]:
     if len(line) > MAX_CHARS:
         raise UsageError(f"The line has {len(line)} characters; {MAX_CHARS} are the most.", example="help")
     text = html.unescape(_LINK.sub(r"\1", line))
-    text = "".join(character for character in text if character not in "\u200b\ufeff\u2060")
+    text = text.translate(_INVISIBLE)
     # Whatever is printable has none of these; most lines are, and are looked through once.
     if not text.isprintable() and any(
         unicodedata.category(character) in {"Cc", "Cf", "Cs"} and character != "\t" for character in text
