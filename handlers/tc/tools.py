@@ -128,7 +128,7 @@ class _Tools:
                 unseen=hidden,
             )
             for each in shown or ()
-            if each.get("type") in TYPES and (number := _number(each.get("id")))
+            if str(each.get("type")) in TYPES and (number := _number(each.get("id")))
         }
 
 
