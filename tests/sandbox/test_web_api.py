@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,9 +14,11 @@ import pytest
 
 from bot.sandbox.slack.clock import HandClock
 from bot.sandbox.slack.server import LocalSlack
+from bot.sandbox.slack.web_api import METHODS
 from tests.sandbox.conftest import CHANNEL, FOREIGN, MANIFEST, PRIVATE, Client
 from tests.sandbox.samples import changed, home, inputs, modal, section
 
+ROOT = Path(__file__).resolve().parents[2]
 ANA, BOT = "U0SANDANA", "U0CSM"
 
 
@@ -72,6 +76,12 @@ async def test_what_cannot_be_read_is_said(api: Client, body: bytes, kind: str, 
     async with await api.raw("chat.postMessage", data=body, headers={"Content-Type": kind}) as answer:
         assert answer.status == 200
         assert (await answer.json())["error"] == error
+
+
+def test_the_document_lists_the_methods_that_there_are() -> None:
+    part = (ROOT / "docs" / "sandbox.md").read_text("utf-8").partition("- Web API:")[2].partition("Any other")[0]
+
+    assert set(re.findall(r"`([\w.]+)`", part)) == METHODS.keys()
 
 
 async def test_what_is_not_implemented_is_an_error_and_never_ok(api: Client) -> None:

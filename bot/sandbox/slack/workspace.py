@@ -196,7 +196,7 @@ class Workspace:
         )
 
     def delete(self, channel: Channel, ts: str) -> None:
-        """Take a message away; of a thread's root a tombstone stays while it has replies."""
+        """Take a message away. The replies of a thread whose root is gone stay where they are."""
         message = channel.messages.pop(ts)
         self.tell(
             "message_deleted",
@@ -207,7 +207,6 @@ class Workspace:
         )
         if parent := channel.messages.get(str(message.get("thread_ts"))):
             self._recount(channel, parent)
-            self.changed_message(channel, parent)
 
     def visible(self, channel: Channel, user: str, thread_ts: str = "") -> list[dict[str, Any]]:
         """What a user sees in a channel (roots only) or a thread, oldest first."""
@@ -221,27 +220,25 @@ class Workspace:
         ]
 
     def _count_reply(self, channel: Channel, reply: Mapping[str, Any]) -> None:
+        """A thread's root tells of its replies (fields as recorded: duqaXxX/code-with-slack, conversations.replies)."""
         parent = channel.messages.get(str(reply.get("thread_ts")))
         if parent is None or parent["ts"] == reply["ts"] or reply.get("is_ephemeral"):
             return
-        self._recount(channel, parent)
+        users = list(dict.fromkeys([*parent.get("reply_users", []), str(reply["user"])]))
+        parent |= {
+            "thread_ts": parent["ts"], "reply_count": parent.get("reply_count", 0) + 1, "reply_users_count": len(users),
+            "latest_reply": reply["ts"], "reply_users": users, "is_locked": False, "subscribed": False,
+        }  # fmt: skip
         self.changed_message(channel, parent)
 
     def _recount(self, channel: Channel, parent: dict[str, Any]) -> None:
-        """A thread's root tells of its replies (fields as recorded: duqaXxX/code-with-slack, conversations.replies)."""
-        replies = [
-            m
-            for m in channel.messages.values()
-            if m.get("thread_ts") == parent["ts"] != m["ts"] and not m.get("is_ephemeral")
-        ]
+        """Count a thread anew, since a reply is gone."""
         for key in ("thread_ts", "reply_count", "reply_users_count", "latest_reply", "reply_users"):
             parent.pop(key, None)
-        if replies:
-            users = list(dict.fromkeys(str(reply["user"]) for reply in replies))
-            parent |= {
-                "thread_ts": parent["ts"], "reply_count": len(replies), "reply_users_count": len(users),
-                "latest_reply": replies[-1]["ts"], "reply_users": users, "is_locked": False, "subscribed": False,
-            }  # fmt: skip
+        self.changed_message(channel, parent)
+        for message in channel.messages.values():
+            if message.get("thread_ts") == parent["ts"]:
+                self._count_reply(channel, message)
 
 
 def shown(message: Mapping[str, Any]) -> dict[str, Any]:
