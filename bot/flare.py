@@ -258,7 +258,7 @@ class Flare:
             async with self._parts.hold(agent, self._executor, asked, on_step=self._on_step) as held:
                 return await self._answered(agent, held)
         except FlareFailed as error:
-            await self._ended(Ending.NOT_BUILT)
+            await self._ended(Ending.IN_DOUBT if error.in_doubt else Ending.NOT_BUILT)
             return await self._keep_result(error.result)
 
     async def _answered(self, agent: Agent, held: Held) -> AgentResult:

@@ -62,7 +62,7 @@ class Building:
         """
         Build and review an archive; `stack` then holds the process that waits for the answer.
 
-        Raises `FlareFailed`, and nothing was uploaded then.
+        Raises `FlareFailed`, and nothing was uploaded then unless it is `in_doubt`.
         """
         if self._agent.phase != "Running":
             raise self.account.failed(self.account.finding("agent.not_running", self._agent.phase))

@@ -25,11 +25,19 @@ from handlers.version import AgentVersion
 
 
 class FlareFailed(CsmError):
-    """No archive came to be reviewed, and nothing was uploaded. `result` says why."""
+    """No archive came to be reviewed, or it was held for too long. `result` says why."""
 
     def __init__(self, result: AgentResult) -> None:
         super().__init__(result.reason)
         self.result = result
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether something may have been uploaded all the same: without asking, or at the last moment."""
+        return any(finding.code in _MAY_HAVE_UPLOADED for finding in self.result.findings)
+
+
+_MAY_HAVE_UPLOADED = {"flare.uploaded_unasked", "flare.upload_timeout"}
 
 
 @dataclass(slots=True)

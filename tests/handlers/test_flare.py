@@ -115,6 +115,7 @@ async def test_what_does_not_come_to_a_review_is_named_and_uploads_nothing(agent
     assert result.findings[0].evidence
     assert result.why
     assert result.flare is None
+    assert caught.value.in_doubt is (fault == "flare_unasked")
     assert "y" not in [entry.get("answer") for entry in agent.api.ledger(POD)]
     assert len(agent.uploads) == (1 if fault == "flare_unasked" else 0)
     assert agent.api.still_running == 0
