@@ -87,6 +87,7 @@ class Replica:
             pace=Pace(),
             flaring=Flaring(world.agent.for_life(life), EXPIRES_S),
             look_s=0.01,
+            dead_after_s=0.5,
         )
         self.desk = Desk(
             runs=self.runs,
@@ -137,7 +138,13 @@ class World:
     async def start_other(self) -> Replica:
         """Start the process that only takes clicks."""
         self.other = await self._replica()
+        if self.database_url.startswith("sqlite"):
+            # There a process takes whatever it does not hold for lost, since it is the only one. Here there are two.
+            self.other.runs.holds = self._holds  # type: ignore[method-assign]
         return self.other
+
+    async def _holds(self, holder: str) -> bool:
+        return self.holder is not None and self.holder.runs.life == holder
 
     async def kill(self) -> None:
         """SIGKILL for the process with the engine."""
