@@ -74,6 +74,8 @@ def engine(storage: str = "vfs") -> Iterator[Engine]:
         client.close()
     finally:
         client.csm_stop()
+        for left in (folder / "exec" / "netns").glob("*"):  # it keeps the namespace of containers without a network
+            subprocess.run(["umount", str(left)], capture_output=True, check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
 
