@@ -15,6 +15,9 @@ from bot.render.terminal import thread_as_text
 from bot.render.words import COMMANDS
 from bot.sandbox.slack.server import LocalSlack
 
+WAITING = "Waiting for approval"
+"""What a flare's message says when it goes on no more by itself (`bot.render.flare`)."""
+
 T = TypeVar("T")
 Message = Mapping[str, Any]
 
@@ -48,14 +51,15 @@ class Driver:
 
     async def view(self) -> Mapping[str, Any]:
         """The modal that this person sees, when it has come."""
-        return await self.until(lambda: next(reversed(self._views()), None))
+        return await self.until(lambda: next(reversed(self.views()), None))
 
     async def submit(self, values: Mapping[str, Any]) -> Mapping[str, str]:
         """Submit the open modal. Returns the errors that are shown in it."""
         view = await self.view()
         return await self._slack.people.submit(self.user, view["id"], values)
 
-    def _views(self) -> Sequence[Mapping[str, Any]]:
+    def views(self) -> Sequence[Mapping[str, Any]]:
+        """The modals that are open, the top one last."""
         return [view for view in self._slack.workspace.views.values() if view["_user"] == self._id]
 
     def messages(self, channel: str | None = None) -> Sequence[Message]:
@@ -79,10 +83,10 @@ class Driver:
         """The files of a thread, by name, as text."""
         return {file["name"]: self._contents(file) for m in self.thread(root) for file in m.get("files", [])}
 
-    def report(self, root: Message) -> dict[str, Any]:
-        """The report of a finished run, from the JSON file in its thread."""
-        found: dict[str, Any] = json.loads(next(t for name, t in self.files(root).items() if name.endswith(".json")))
-        return found
+    def report(self, root: Message) -> dict[str, Any] | None:
+        """The report of a finished run, from the JSON file in its thread; `None` when there is none."""
+        text = next((text for name, text in self.files(root).items() if name.endswith(".json")), None)
+        return dict(json.loads(text)) if text else None
 
     def read(self, root: Message | None = None) -> str:
         """What is on the screen, as text: the channel, or a thread."""
@@ -110,26 +114,37 @@ class Driver:
 
     async def finished(self, *, number: int = 0, within_s: float = 60.0) -> Message:
         """Wait until the channel's run of that number (0: the first) has its verdict, its thread and its files."""
-
-        def ended() -> Message | None:
-            runs = [m for m in self.messages() if is_run(m)]
-            if len(runs) <= number or not is_final(runs[number]):
-                return None
-            could_run = "could not be run" in runs[number]["text"]
-            files = [file["name"] for m in self.thread(runs[number]) for file in m.get("files") or []]
-            return runs[number] if could_run or any(name.endswith(".json") for name in files) else None
-
-        return await self.until(ended, within_s=within_s)
+        return await self.until(lambda: self._finished(number), within_s=within_s)
 
     async def card(self, *, number: int = 0, within_s: float = 60.0) -> Message:
         """Wait until the review of the channel's flare of that number can be decided on."""
+        return await self.until(lambda: self._card(number), within_s=within_s)
 
-        def shown() -> Message | None:
-            runs = [m for m in self.messages() if is_run(m)]
-            replies = self.thread(runs[number])[1:] if len(runs) > number else []
-            return next((reply for reply in replies if "flare.approve" in actions(reply)), None)
+    async def settled(self, *, number: int = 0, within_s: float = 60.0) -> Message:
+        """Wait until a run goes on no more by itself: it has finished, or it waits for somebody's decision."""
 
-        return await self.until(shown, within_s=within_s)
+        def settled() -> Message | None:
+            if finished := self._finished(number):
+                return finished
+            root = self._runs()[number] if self._card(number) else None
+            return root if root and WAITING in root["text"] else None
+
+        return await self.until(settled, within_s=within_s)
+
+    def _runs(self) -> Sequence[Message]:
+        return [message for message in self.messages() if is_run(message)]
+
+    def _finished(self, number: int) -> Message | None:
+        runs = self._runs()
+        if len(runs) <= number or not is_final(runs[number]):
+            return None
+        could_run = "could not be run" in runs[number]["text"]
+        return runs[number] if could_run or any(name.endswith(".json") for name in self.files(runs[number])) else None
+
+    def _card(self, number: int) -> Message | None:
+        runs = self._runs()
+        replies = self.thread(runs[number])[1:] if len(runs) > number else []
+        return next((reply for reply in replies if "flare.approve" in actions(reply)), None)
 
     @property
     def _id(self) -> str:

@@ -16,10 +16,12 @@ from bot.cli_status import STATUS
 from bot.sandbox.driver import Driver, Message, is_run
 from bot.sandbox.slack.people import BadRequest
 from bot.sandbox.world import World, world
-from handlers.errors import UsageError
+from handlers.errors import CsmError, UsageError
 from handlers.model import Verdict
 
 EXAMPLE = "sandbox --fault 'agent agent=node-3 is=hang'"
+ANSWER_S = 20.0
+RUN_S = 900.0
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -98,24 +100,27 @@ async def _once(made: World, line: str, *, as_json: bool) -> int:
     if "edge" in line:
         await made.edge_is_up()
     await driver.type(line)
-    await driver.until(lambda: driver.messages() or driver.notices() or None, within_s=10)
-    if not any(is_run(message) for message in driver.messages()):
-        _print(driver, None, as_json=as_json)
-        return STATUS[Verdict.UNKNOWN]
-    root = await driver.finished(within_s=600)
+    try:
+        await driver.until(lambda: driver.messages() or driver.notices() or driver.views() or None, within_s=ANSWER_S)
+        is_one = any(is_run(message) for message in driver.messages())
+        root = await driver.settled(within_s=RUN_S) if is_one else None
+    except TimeoutError as error:
+        raise CsmError(str(error)) from error
     _print(driver, root, as_json=as_json)
-    return STATUS[Verdict(driver.report(root)["verdict"])] if driver.files(root) else STATUS[Verdict.UNKNOWN]
+    report = driver.report(root) if root else None
+    return STATUS[Verdict(report["verdict"])] if report else STATUS[Verdict.UNKNOWN]
 
 
 def _print(driver: Driver, root: Message | None, *, as_json: bool) -> None:
     if not as_json:
-        print(driver.read(root), flush=True)
+        forms = [f"A form is open: {view['title']['text']}. It is filled in on the page." for view in driver.views()]
+        print("\n".join([driver.read(root), *forms]).strip("\n"), flush=True)
         return
     files = driver.files(root) if root else {}
     document = {
         "schema": "csm.thread/1",
         "messages": driver.thread(root) if root else driver.messages(),
         "files": [{"name": name, "text": text} for name, text in files.items()],
-        "report": driver.report(root) if root and files else None,
+        "report": driver.report(root) if root else None,
     }
     print(json.dumps(document, indent=2), flush=True)

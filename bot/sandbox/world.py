@@ -58,7 +58,8 @@ class World:
             found[self.host.name] = "this host, one Agent"
         if self.engine:
             count = len(self.engine.agents)
-            found["edge"] = f"Docker, {count} Agents" if count else "Docker, starting"
+            starting = f"Docker: {self.absent['edge']}" if "edge" in self.absent else "Docker, starting"
+            found["edge"] = f"Docker, {count} Agents" if count else starting
         return found
 
     def agents(self, target: str) -> Sequence[str]:

@@ -2,6 +2,7 @@
 import { arrows, el } from "/dom.js";
 import { blocks } from "/blocks.js";
 import { read, inspect } from "/dialogs.js";
+import { emoji } from "/emoji.js";
 import { icon } from "/icons.js";
 import { mrkdwn } from "/text.js";
 
@@ -153,7 +154,9 @@ export class Messages {
       el("div", { class: "content" },
         !together && el("div", { class: "by" }, el("b", {}, user ? user.name : "Slackbot"), user?.is_bot && el("span", { class: "badge" }, "APP"), time),
         body,
+        message.edited && !message.blocks?.length && el("small", { class: "quiet" }, " (edited)"),
         message.files?.length ? el("div", { class: "files" }, message.files.map(file)) : null,
+        message.reactions?.length ? el("div", { class: "reactions" }, message.reactions.map((each) => el("span", { class: "reaction", role: "img", "aria-label": `${each.count} ${each.name}` }, emoji(`:${each.name}:`), ` ${each.count}`))) : null,
         this.thread && message.reply_count ? this.#replies(message, users) : null),
       !message.notice && el("div", { class: "tools" },
         this.thread && !message.is_ephemeral && el("button", { type: "button", "aria-label": "Reply in thread", title: "Reply in thread (T)", onclick: () => this.thread(message) }, icon("thread")),
