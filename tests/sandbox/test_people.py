@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -255,6 +257,14 @@ async def test_a_form_that_nobody_takes_stays_open(slack: LocalSlack, api: Clien
     assert slack.workspace.views_of(ANA)
 
 
+async def test_a_form_sent_twice_at_once_is_closed_once(slack: LocalSlack, api: Client, app: SocketApp) -> None:
+    view = await opened(slack, api, inputs(block_id="b"))
+    sent = await asyncio.gather(*(slack.people.submit("ana", view["id"], entered("x")) for _ in range(2)))
+
+    assert sent == [{}, {}]
+    assert [event["type"] for event in slack.workspace.events].count("view_closed") == 1
+
+
 async def test_closing_shows_what_lies_under_it_or_clears_all(slack: LocalSlack, api: Client, app: SocketApp) -> None:
     async def stack() -> tuple[str, str]:
         under = (await opened(slack, api, notify_on_close=True))["id"]
@@ -326,7 +336,7 @@ async def test_a_chosen_channel_may_bring_a_response_url(slack: LocalSlack, api:
 
 
 async def test_home_is_only_where_the_manifest_has_one(slack: LocalSlack, api: Client) -> None:
-    slack.people.app = slack.people.app.__class__(**{**vars(slack.people.app), "home_tab": False})
+    slack.people.app = replace(slack.people.app, home_tab=False)
 
     with pytest.raises(BadRequest, match="no home tab"):
         await slack.people.open_home("ana")

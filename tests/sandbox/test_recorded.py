@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -228,3 +229,12 @@ async def test_a_file(api: Client) -> None:
     shared = await api.ok("files.completeUploadExternal", files=[{"id": slot["file_id"]}], channel_id=CHANNEL)
 
     like("file", shared["files"][0])
+
+
+async def test_nothing_is_told_that_the_app_has_no_scope_for(slack: LocalSlack, api: Client, app: SocketApp) -> None:
+    known = slack.delivery.app
+    slack.delivery.app = replace(known, scopes=known.scopes - {"app_mentions:read"})
+    await slack.people.say("ana", CHANNEL, "<@U0CSM>")
+
+    assert (await app.got())["event"]["type"] == "message"
+    assert app.envelopes.empty()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -165,7 +166,7 @@ async def said(slack: LocalSlack, app: SocketApp) -> dict[str, Any]:
     """A message whose own event is out of the way."""
     events, slack.delivery.app = (
         slack.delivery.app,
-        slack.delivery.app.__class__(**{**vars(slack.delivery.app), "events": frozenset()}),
+        replace(slack.delivery.app, events=frozenset()),
     )
     message = await slack.people.say("ana", CHANNEL, "x")
     slack.delivery.app = events

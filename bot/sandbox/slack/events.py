@@ -16,6 +16,17 @@ from bot.sandbox.slack.delivery import Delivery
 from bot.sandbox.slack.workspace import APP, BOT_USER, TEAM, Channel, Workspace, shown
 
 _KINDS = {"channel": "message.channels", "group": "message.groups", "im": "message.im", "mpim": "message.mpim"}
+_SCOPES = {
+    "message.channels": "channels:history",
+    "message.groups": "groups:history",
+    "message.im": "im:history",
+    "message.mpim": "mpim:history",
+    "app_mention": "app_mentions:read",
+    "reaction_added": "reactions:read",
+    "reaction_removed": "reactions:read",
+    "member_joined_channel": "channels:read",
+}
+"""What an app must be allowed to, besides subscribing (docs.slack.dev: reference/events); `app_home_opened` needs nothing."""
 _MENTION = f"<@{BOT_USER}>"
 
 
@@ -84,7 +95,8 @@ class Events:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _send(self, subscription: str, event: Mapping[str, Any], channel: Channel) -> None:
-        if subscription in self._delivery.app.events:
+        app = self._delivery.app
+        if subscription in app.events and _SCOPES.get(subscription, "") in {"", *app.scopes}:
             self.background(self._delivery.event(self._wrapped(event, channel)))
 
     def _wrapped(self, event: Mapping[str, Any], channel: Channel) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Forms(Hands):
             answer = await self.delivery.interaction(payload, answers=True)
         except NoAnswer:
             return {_first_block(view): NO_CONNECTION}
-        return self._after_submission(who, view, answer)
+        return self._after_submission(who, view, answer) if view_id in self.workspace.views else {}
 
     def _after_submission(self, who: User, view: dict[str, Any], answer: Mapping[str, Any]) -> Mapping[str, str]:
         action = answer.get("response_action", "")

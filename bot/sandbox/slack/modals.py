@@ -65,9 +65,9 @@ def published(workspace: Workspace, view: Mapping[str, Any], user: str) -> View:
 
 
 def closed(workspace: Workspace, view: View) -> None:
-    """Take a modal away."""
-    del workspace.views[view["id"]]
-    workspace.tell("view_closed", view={"id": view["id"]}, only=view["_user"])
+    """Take a modal away, unless it is gone: a form can be sent twice, and closed while its app thinks."""
+    if workspace.views.pop(view["id"], None) is not None:
+        workspace.tell("view_closed", view={"id": view["id"]}, only=view["_user"])
 
 
 def _shown_on_top(workspace: Workspace, view: View, *, previous: str | None, root: str) -> View:

@@ -28,13 +28,8 @@ def elements_of(blocks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[s
     """Every element that a person can use, with the block it is in."""
     for block in blocks:
         yield from ((block, each) for each in _elements(block) if "action_id" in each)
-        for key in ("child_blocks", "elements"):
-            inner = [
-                each
-                for each in block.get(key) or []
-                if (isinstance(each, dict) and each.get("type") == "card") or key == "child_blocks"
-            ]
-            yield from elements_of(inner)
+        cards = [each for each in block.get("elements", []) if each.get("type") == "card"]
+        yield from elements_of([*cards, *block.get("child_blocks", [])])
 
 
 def derived_text(blocks: Sequence[Mapping[str, Any]]) -> str:

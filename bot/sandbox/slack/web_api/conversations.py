@@ -107,7 +107,7 @@ def _with_metadata(call: Call, messages: Sequence[dict[str, Any]]) -> list[dict[
     return [{key: value for key, value in message.items() if key != "metadata"} for message in messages]
 
 
-@method("conversations.open", "im:write", "mpim:write", "chat:write", per_minute=TIER_3)
+@method("conversations.open", "im:write", "mpim:write", per_minute=TIER_3)
 async def _open(call: Call) -> Answer:
     """Of one person: the direct messages with them. Groups of people are not part of this workspace."""
     if name := call.text("channel"):
