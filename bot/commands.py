@@ -55,4 +55,4 @@ def flaring(settings: Settings) -> Flaring:
     ) -> AbstractAsyncContextManager[Held]:
         return hold(agent, executor, clock, scratch, request, settings=flare, on_step=on_step)
 
-    return Flaring(hold_flare, expires_s)
+    return Flaring(hold_flare, expires_s, settings.approvals.flare.keep_copy)

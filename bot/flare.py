@@ -69,6 +69,10 @@ class Held(Protocol):
         """Write `n`."""
         ...
 
+    async def copy(self, most_bytes: int) -> bytes | None:
+        """The archive's bytes, once it was approved; `None` when that very archive cannot be had."""
+        ...
+
 
 class Hold(Protocol):
     """How an archive is built and held: `handlers.flare.hold` with its settings."""
@@ -126,6 +130,9 @@ WORDS: Mapping[Ending, str] = {
 }
 """What people are told where the Agent's own result does not say more."""
 
+MOST_COPIED = 64 * 1024 * 1024
+"""Bytes of an archive of which a copy is kept; it is in memory once while it is."""
+
 _BY_OUTCOME: Mapping[str, Ending] = {
     "uploaded": Ending.UPLOADED,
     "declined": Ending.DECLINED,
@@ -148,6 +155,8 @@ class FlareParts:
     holder: str
     """This process, this time."""
     expires_s: float
+    keep_copy: bool = False
+    """Whether the archive is put into the thread, once it was approved."""
 
 
 class Flare:
@@ -167,6 +176,8 @@ class Flare:
         """Called whenever `progress` would say something new."""
         self.on_review: Callable[[FlareReview], Awaitable[None]] = _nobody
         """Shows the review to people. When it fails, nothing is uploaded."""
+        self.on_copy: Callable[[FlareReview, bytes], Awaitable[None]] | None = None
+        """Takes the approved archive, where a copy is to be kept. It must not fail."""
 
     @property
     def expires_at(self) -> float:
@@ -334,7 +345,10 @@ class Flare:
             return await self._declined(agent, held, Ending.LOST)
         self._to(State.UPLOADING, "Uploading")
         result = await self._keep_result(await held.approve())
-        await self._ended(_BY_OUTCOME[result.flare.outcome.kind] if result.flare else Ending.IN_DOUBT)
+        how = _BY_OUTCOME[result.flare.outcome.kind] if result.flare else Ending.IN_DOUBT
+        await self._ended(how)
+        if self.on_copy and how is Ending.UPLOADED and (archive := await held.copy(MOST_COPIED)):
+            await self.on_copy(held.review, archive)
         return result
 
     async def _declined(self, agent: Agent, held: Held, how: Ending) -> AgentResult:

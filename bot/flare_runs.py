@@ -19,6 +19,7 @@ from bot.flare import Ending, Flare, FlareParts
 from bot.live import LiveMessage, Turns
 from bot.messenger import Messenger, Undeliverable
 from bot.render import flare as cards
+from bot.render.post import File
 from bot.storage.store import RunRequest, Store
 from handlers.executors.base import Executor
 from handlers.model import FlareReview, Report
@@ -81,6 +82,8 @@ class FlareRuns:
         try:
             async with progress as live:
                 flare.on_change, flare.on_review = live.changed, present
+                if self.parts.keep_copy:
+                    flare.on_copy = lambda review, archive: self._keep_copy(run, review, archive)
                 report = await flare.carry_out()
             # A call that is on its way must not reach Slack after the record: its buttons would look alive.
             if presenting:
@@ -155,6 +158,16 @@ class FlareRuns:
                 await asyncio.wait_for(self.idle.wait(), patience_s)
 
     # -- how ----------------------------------------------------------------------------------------------------
+
+    async def _keep_copy(self, run: str, review: FlareReview, archive: bytes) -> None:
+        """Put the archive into the thread. It went to Datadog already, so a copy that fails changes nothing."""
+        file = File(review.name, review.name, "", "", archive)
+        try:
+            await self.delivery.attach(
+                run, "archive", [file], f"The archive that was approved, SHA-256 {review.sha256}."
+            )
+        except Exception:
+            log.exception("flare.copy_not_kept", run=run)
 
     async def _present(self, request: RunRequest, review: FlareReview) -> None:
         """Post the card without its buttons, then the list of files, then give the card its buttons."""

@@ -201,7 +201,7 @@ class Messenger:
         return self._client.session
 
     async def _upload(self, file: File) -> str:
-        content = file.content.encode()
+        content = file.data or file.content.encode()
         slot = await self._call(
             self._client.files_getUploadURLExternal,
             filename=file.name,

@@ -71,6 +71,7 @@ class Flaring:
     hold: Hold
     expires_s: float = 1800.0
     """Until when an archive may be approved, from the request."""
+    keep_copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,9 @@ class Runs:
         self._turns = Turns()
         self._examinations: dict[str, Examination] = {}
         self._flares = FlareRuns(
-            parts=FlareParts(flaring.hold, store, self.approvals, clock, self.life, flaring.expires_s),
+            parts=FlareParts(
+                flaring.hold, store, self.approvals, clock, self.life, flaring.expires_s, flaring.keep_copy
+            ),
             store=store,
             messenger=messenger,
             delivery=self._delivery,

@@ -128,6 +128,8 @@ class FlareApproval(Strict):
     """Whoever asked for a flare may not approve it."""
     expires: Duration = timedelta(minutes=30)
     """Counted from the request, whatever building the archive took."""
+    keep_copy: bool = False
+    """Whether the archive itself is put into the thread, once it was approved: with all that is in it, for all who may read there."""
 
     @field_validator("by")
     @classmethod

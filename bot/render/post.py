@@ -46,6 +46,8 @@ class File:
     title: str
     content: str
     snippet_type: str
+    data: bytes = b""
+    """Instead of `content`, where it is no text."""
 
 
 def section(text: str) -> Block:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,27 @@ async def test_without_an_address_in_the_profile_it_is_asked_for(sandbox: World,
     assert not sandbox.cluster.commands
 
 
+async def test_a_copy_is_kept_in_the_thread_only_where_that_is_wanted_and_it_was_approved() -> None:
+    settings = {"approvals": {"flare": {"by": ["@security"], "keep_copy": True}}}
+    async with world(pods(), settings=settings) as sandbox:
+        ana, sam = Driver(sandbox.slack), Driver(sandbox.slack, user="sam")
+        await ana.type("/csm flare cluster-a/node-0 1234567")
+        await ana.type("/csm flare cluster-a/node-1 1234567")
+        cards = [await ana.card(number=number) for number in (0, 1)]
+        assert not [name for name in _files(sandbox) if name.endswith(".zip")]
+        await sam.click(cards[0], "flare.approve")
+        await sam.click(cards[1], "flare.decline")
+        for number in (0, 1):
+            await ana.finished(number=number)
+        copies = {
+            hashlib.sha256(_files(sandbox)[name]).hexdigest() for name in _files(sandbox) if name.endswith(".zip")
+        }
+        left = {upload["sha256"] for pod in sandbox.cluster.pods for upload in uploads(sandbox, pod)}
+
+    assert len(copies) == 1
+    assert copies == left
+
+
 async def test_it_expires_and_prepare_again_is_a_new_run() -> None:
     settings = {"approvals": {"flare": {"by": ["@security"], "expires": "6s"}}}
     async with world(pods(), settings=settings) as sandbox:
@@ -243,6 +265,12 @@ async def test_an_agent_that_cannot_build_is_told_in_words(sandbox: World, ana: 
 
     assert "No archive was built" in root["text"]
     assert "What to do" in str(root)
+
+
+def _files(sandbox: World) -> Mapping[str, bytes]:
+    """What was put into Slack, by name."""
+    workspace = sandbox.slack.workspace
+    return {file["name"]: workspace.contents[id_] for id_, file in workspace.files.items() if id_ in workspace.contents}
 
 
 def _form(sandbox: World) -> Any:
