@@ -51,6 +51,11 @@ pictures: $(READY)  ## take the README's pictures anew; prettiest with the Debia
 docs: $(READY)   ## write the pages that follow from the code
 	$(BIN)/python -m docs.generate
 
+audit: $(READY)  ## known vulnerabilities of what is delivered, and licences; asks PyPI's advisories
+	test -x build/tools/audit/bin/pip-audit || { $(PYTHON) -m venv build/tools/audit && build/tools/audit/bin/pip install --quiet --disable-pip-version-check pip-audit; }
+	build/tools/audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/run.txt
+	$(BIN)/python -m pytest -q tests/test_licences.py
+
 lock:            ## pin the newest dependencies, with hashes and no addresses
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt
