@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bot import metrics
+from bot import cli, metrics
+from bot.settings import load
 from docs import generate
 from handlers.agent.findings import KINDS
 
@@ -108,3 +109,42 @@ def test_the_dashboard_is_one_that_grafana_can_read() -> None:
         assert not cells & taken, panel["title"]
         taken |= cells
         assert all(target["expr"] for target in panel["targets"])
+
+
+# -- what people copy ---------------------------------------------------------------------------------------------
+
+
+def test_what_install_shows_is_there(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "install.md").read_text("utf-8")
+    assert [path for path in re.findall(r"\bdeploy/[\w./-]+\w", text) if not (ROOT / path).exists()] == []
+
+    (configuration,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    (tmp_path / "csm.yaml").write_text(configuration)
+    assert load(tmp_path / "csm.yaml").targets
+
+
+def test_every_csm_command_in_the_documents_is_one() -> None:
+    known = {words.split()[1] for words, _ in generate._parsers(cli._parser(), "csm")} | {"audit"}
+    texts = [
+        file.read_text("utf-8") for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "SECURITY.md")
+    ]
+    typed = {
+        word
+        for text in texts
+        for word in re.findall(r"`csm ([a-z]+)|^\s{4}csm ([a-z]+)", text, flags=re.MULTILINE)
+        for word in word
+        if word
+    }
+
+    assert len(typed) > 6
+    assert typed - known == set()
+
+
+def test_the_values_that_install_sets_are_the_charts() -> None:
+    text = (ROOT / "docs" / "install.md").read_text("utf-8")
+    values = yaml.safe_load((ROOT / "deploy" / "chart" / "values.yaml").read_text("utf-8"))
+    for path in re.findall(r"--set(?:-file)? ([\w.]+)=", text):
+        inner = values
+        for step in path.split("."):
+            assert step in inner, path
+            inner = inner[step]
