@@ -57,7 +57,10 @@ def cleaned(evidence: Evidence) -> Evidence:
             known[text] = " ".join(clean(text, max_chars=1000).split())
         return known[text]
 
-    return Evidence.model_validate(_each_word(evidence.model_dump(by_alias=True), word))
+    document = _each_word(evidence.model_dump(by_alias=True), word)
+    if all(before == after for before, after in known.items()):
+        return evidence
+    return Evidence.model_validate(document)
 
 
 def saved(evidence: Evidence) -> str:

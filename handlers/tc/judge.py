@@ -150,9 +150,10 @@ class _Judge:
             for hook in each.hooks:
                 for ruling in hook.rulings:
                     by_code.setdefault(ruling.code, []).append((each, hook.direction, ruling))
-        if not self._own and "tc.missing" in by_code:
-            # Where there is none at all, it is no matter of single devices.
-            del by_code["tc.missing"]
+        if not self._own:
+            # Where there is none at all, it is no matter of single devices, and nobody was seen to remove any.
+            by_code.pop("tc.missing", None)
+            by_code.pop("tc.removed", None)
         return [self._summed_up(code, rulings) for code, rulings in by_code.items()]
 
     def _summed_up(self, code: str, rulings: Sequence[tuple[JudgedDevice, Direction, Ruling]]) -> Found:

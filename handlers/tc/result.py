@@ -19,7 +19,7 @@ from handlers.tc.judge import Found, Judgement, judge
 from handlers.version import AgentVersion
 
 COLUMNS = ("Direction", "Runs", "Whose", "Program", "Priority", "Can return", "Effect")
-MOST_TABLES = 12
+MOST_TABLES = 8
 MOST_ROWS = 24
 _HANDLES_FROM = 100
 
