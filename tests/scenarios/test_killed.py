@@ -9,7 +9,9 @@ after, before the answer is sent; and at each command.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -93,6 +95,7 @@ async def test_a_bot_killed_at_any_step_ends_every_thread_exactly_once() -> None
         assert len(steps) > 15
 
         for number, step in enumerate(steps, 1):
+            await _ended(made)
             made.slack.api.calls.clear()
             made.cluster.commands.clear()
             await asyncio.sleep(1.1)  # the configured minute, here one second of the bot's own clock
@@ -161,6 +164,16 @@ async def test_a_bot_told_to_stop_leaves_its_runs_to_the_next_one_and_its_agents
         assert len(ana.messages()) == 1
         log = [json.loads(line) for line in made.bot.log.read_text().splitlines()]
         assert {line["event"] for line in log if line["level"] != "info"} == set()
+
+
+async def _ended(made: World) -> None:
+    """Wait until every run has ended for the bot too: its thread may be complete before that, and it be joined."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.closing(sqlite3.connect(made.folder / "csm.db")) as database:
+                if database.execute("SELECT count(*) FROM csm_runs WHERE state != 'done'").fetchone() == (0,):
+                    return
+            await asyncio.sleep(0.05)
 
 
 async def _struck(killer: Killer, made: World) -> None:
