@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 from bot.sandbox.slack.server import LocalSlack
 from tests.sandbox.conftest import CHANNEL, Client, SocketApp
 from tests.sandbox.samples import Block, mrkdwn, plain
-from tests.scenarios.browser import browser, watched
+from tests.scenarios.browser import browser, fair, watched
 
 PICTURES = os.environ.get("CSM_PICTURES_OF_BLOCKS")
-TAGS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
 def choice(words: str) -> Block:
@@ -117,12 +115,6 @@ def modal(title: str, *blocks: Block) -> Block:
 async def page(slack: LocalSlack) -> AsyncIterator[Page]:
     async with browser() as found, watched(found, slack.url) as page:
         yield page
-
-
-async def fair(page: Page) -> None:
-    """Everything has a name, enough contrast and a sound structure, as far as axe can tell."""
-    found = await Axe().run(page, options=TAGS)
-    assert not found.response["violations"], found.generate_report()
 
 
 async def picture(page: Page, name: str) -> None:

@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 
+TAGS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 CHROMIUM = shutil.which("chromium")
 
 
@@ -48,3 +50,9 @@ async def send(page: Page, line: str) -> None:
     field = page.get_by_role("textbox", name="Message")
     await field.fill(line)
     await field.press("Enter")
+
+
+async def fair(page: Page) -> None:
+    """Everything has a name, enough contrast and a sound structure, as far as axe can tell."""
+    found = await Axe().run(page, options=TAGS)
+    assert not found.response["violations"], found.generate_report()

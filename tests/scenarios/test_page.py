@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from bot.sandbox.world import World
-from tests.scenarios.browser import browser, send, watched
+from tests.scenarios.browser import browser, fair, send, watched
 
 
 @pytest.fixture
@@ -157,3 +157,26 @@ async def test_a_flare_is_asked_for_and_approved_by_somebody_else(page: Page) ->
     await expect(main).to_contain_text("Uploaded: Flare of cluster-a/node-7", timeout=30_000)
     await expect(thread.get_by_role("button", name="Approve")).to_have_count(0)
     await expect(page.locator(".unsupported")).to_have_count(0)
+
+
+async def test_every_part_of_it_has_names_and_contrast(page: Page) -> None:
+    await send(page, "/csm selftest cluster-a")
+    await page.get_by_role("main").get_by_role("button", name="replies").click(timeout=15_000)
+    await expect(
+        page.get_by_role("complementary", name="Thread").get_by_role("button", name="report (JSON)")
+    ).to_be_visible()
+    await fair(page)
+    await page.keyboard.press("Escape")
+    await page.keyboard.type("/csm ")
+    await expect(page.get_by_role("listbox", name="Completions")).to_be_visible()
+    await fair(page)
+    await page.keyboard.press("Control+/")
+    await fair(page)
+    await page.keyboard.press("Escape")
+    await page.emulate_media(color_scheme="dark")
+    await page.get_by_role("button", name="Break something").click()
+    await fair(page)
+    await page.keyboard.press("Escape")
+    await page.set_viewport_size({"width": 375, "height": 740})
+    await page.get_by_role("button", name="Channels and people").click()
+    await fair(page)
