@@ -127,6 +127,8 @@ class Talker:
     def __init__(self, chunks: Sequence[bytes], *, ends: bool) -> None:
         self._chunks = chunks
         self._ends = ends
+        self.afterwards = b""
+        """What its flare prints once it was answered."""
         self.answers: list[bytes] = []
 
     async def agents(self) -> Sequence[Agent]:
@@ -149,7 +151,11 @@ class Talker:
 
 
 class _Said:
-    def __init__(self, chunks: Sequence[bytes], talker: Talker, *, waits: bool = False) -> None:
+    def __init__(
+        self, chunks: Sequence[bytes], talker: Talker, *, waits: bool = False, stderr: bytes = b"", status: int = 0
+    ) -> None:
+        self._stderr = stderr
+        self._status = status
         self._chunks = [chunk for chunk in chunks if chunk]
         self._talker = talker
         self._over = asyncio.Event()
@@ -160,18 +166,22 @@ class _Said:
         if self._chunks:
             await asyncio.sleep(0)
             return Stream.STDOUT, self._chunks.pop(0)
+        if self._stderr:
+            said, self._stderr = self._stderr, b""
+            return Stream.STDERR, said
         await self._over.wait()
-        return None
+        return (Stream.STDOUT, self._chunks.pop(0)) if self._chunks else None
 
     async def write(self, data: bytes) -> None:
         self._talker.answers.append(data)
+        self._chunks += [self._talker.afterwards] if self._talker.afterwards else []
         self._over.set()
 
     async def close_stdin(self) -> None:
         self._over.set()
 
     async def exit_status(self) -> int:
-        return 0
+        return self._status
 
     async def end(self, grace_s: float) -> bool:
         del grace_s
@@ -200,6 +210,69 @@ async def test_an_archive_that_nothing_can_hash_there_is_not_offered() -> None:
 
     assert caught.value.result.findings[0].code == "flare.no_hash"
     assert talker.answers == [b"n\n"]
+
+
+class Awkward(Talker):
+    """An Agent whose archive cannot be had: what `cat` says, or how the hashes that are asked for come out."""
+
+    def __init__(self, *, cat: bytes = b"", hashes: Sequence[str] = ()) -> None:
+        said = f"{PATH_LINE}\n{CONFIRMATION}\n".encode()
+        super().__init__([said], ends=False)
+        self._cat = cat
+        self._hashes = list(hashes)
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self, agent: Agent, argv: Sequence[str], *, container: str | None = None, stdin: bool = False
+    ) -> AsyncIterator[Session]:
+        if argv[0] == "cat" and self._cat:
+            yield _Said([], self, stderr=self._cat, status=1)
+        elif argv[0] == "sha256sum" and self._hashes and (found := self._hashes.pop(0)) != "right":
+            yield _Said(
+                [found.encode()], self, stderr=b"sha256sum: Permission denied", status=0 if len(found) == 64 else 1
+            )
+        else:
+            async with super().open(agent, argv, container=container, stdin=stdin) as session:
+                yield session
+
+
+@pytest.mark.parametrize(
+    ("agent", "code"),
+    [
+        (Awkward(cat=b"cat: /tmp/x.zip: Permission denied"), "flare.archive_denied"),
+        (Awkward(cat=b"cat: /tmp/x.zip: No such file or directory"), "flare.archive_missing"),
+        (Awkward(cat=b"cat: read error: Input/output error"), "flare.archive_lost"),
+        (Awkward(hashes=["0" * 64]), "flare.archive_unsteady"),
+        (Awkward(hashes=["no hash"]), "flare.archive_denied"),
+    ],
+)
+async def test_an_archive_that_cannot_be_had_is_not_offered(agent: Awkward, code: str) -> None:
+    with pytest.raises(FlareFailed) as caught:
+        async with hold(ONE_AGENT, agent, SystemClock(), TemporaryScratch(), REQUEST, settings=QUICK):
+            pass
+
+    assert caught.value.result.findings[0].code == code
+    assert agent.answers == [b"n\n"]
+
+
+async def test_an_archive_that_cannot_be_hashed_after_its_upload_is_remarked() -> None:
+    agent = Awkward(hashes=["right", "right", "no hash"])
+    agent.afterwards = b"Your logs were successfully uploaded. For future reference, your internal case id is 7\n"
+    async with hold(ONE_AGENT, agent, SystemClock(), TemporaryScratch(), REQUEST, settings=QUICK) as held:
+        result = await held.approve()
+
+    assert [finding.code for finding in result.findings] == ["flare.not_rechecked_after"]
+    assert (result.verdict, result.reason) == (Verdict.WARN, "Datadog has the archive, as case 7.")
+    assert agent.answers == [b"y\n"]
+
+
+async def test_an_agent_without_a_container_for_it_is_not_asked() -> None:
+    bare = ONE_AGENT.model_copy(update={"platform": Platform.KUBERNETES})
+    with pytest.raises(FlareFailed) as caught:
+        async with hold(bare, Talker([], ends=True), SystemClock(), TemporaryScratch(), REQUEST, settings=QUICK):
+            pass
+
+    assert caught.value.result.findings[0].code == "flare.no_command"
 
 
 LINES = st.sampled_from([
