@@ -148,7 +148,7 @@ async def test_a_flare_is_asked_for_and_approved_by_somebody_else(page: Page) ->
     main, thread = page.get_by_role("main"), page.get_by_role("complementary", name="Thread")
     await expect(main).to_contain_text("Waiting for approval", timeout=30_000)
 
-    await page.keyboard.press("Control+2")
+    await page.keyboard.press("Alt+Shift+2")
     await main.get_by_role("button", name="replies").click()
     await expect(thread).to_contain_text("SHA-256")
     await thread.get_by_role("button", name="Approve").click()

@@ -80,7 +80,7 @@ const KEYS = [
   ["Enter or T", "on a message: its thread"],
   ["I", "on a message: its JSON"],
   ["Alt+↑, Alt+↓", "the channel before or after"],
-  ["Ctrl+1, 2, 3", "be Ana, Sam or Eve"],
+  ["Alt+Shift+1, 2, 3", "be Ana, Sam or Eve"],
   ["Esc", "close what is open: completions, a dialog, the thread"],
   ["Ctrl+/", "this list"],
 ];

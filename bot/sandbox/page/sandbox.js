@@ -234,10 +234,11 @@ function nextChannel(step) {
 function shortcut(event) {
   const control = event.ctrlKey || event.metaKey;
   const typing = event.target.matches("input, textarea, select");
+  const person = Number(event.code.replace("Digit", "")) - 1;  // browsers keep Ctrl and a digit for their tabs
   const people = state?.users.filter((user) => !user.is_bot) ?? [];
   if (event.key === "F6") nextPart(event.shiftKey ? -1 : 1);
   else if (control && event.key === "/") keys();
-  else if (control && people[Number(event.key) - 1]) be(people[Number(event.key) - 1].name);
+  else if (event.altKey && event.shiftKey && people[person]) be(people[person].name);
   else if (event.altKey && event.key === "ArrowDown") nextChannel(1);
   else if (event.altKey && event.key === "ArrowUp") nextChannel(-1);
   else if (event.key === "/" && !typing) composer.begin("/");
