@@ -36,7 +36,7 @@ OVER_HTTP = {
     "@slack/bolt over HTTP": APPS["@slack/bolt"],
 }
 START_S = 60
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("sdks")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def missing(argv: Sequence[str]) -> str:
