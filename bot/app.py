@@ -105,7 +105,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
             fleets=Fleets(targets, store),
         )
         errands.run(directory.warm(), name="warm the directory")
-        await stack.enter_async_context(keeping_house(store, kept(settings.retention)))
+        await stack.enter_async_context(keeping_house(store, kept(settings.retention), messenger.remove_file))
         app = _bolt(client, secrets, desk, rush)
         if settings.slack.transport == "socket":
             app_token = secrets.app_token.get_secret_value()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import sqlalchemy as sa
 import structlog
@@ -13,23 +14,26 @@ from dbos import DBOSClient
 
 from bot.settings import Retention
 from bot.storage.audit import Entry, head
-from bot.storage.retention import Keep, Pruned, prune
+from bot.storage.retention import SHARED, Keep, Pruned, old_files, prune
 from bot.storage.store import Store
 
 log = structlog.get_logger(__name__)
 
 EVERY_S = 3600.0
 
+RemoveFile = Callable[[str], Awaitable[None]]
+"""Removes a file of csm's from Slack, by its id."""
+
 
 def kept(retention: Retention) -> Keep:
     """The configuration's retention, as the storage reads it."""
-    return Keep(runs=retention.runs, evidence=retention.evidence)
+    return Keep(runs=retention.runs, evidence=retention.evidence, files=retention.files)
 
 
 @contextlib.asynccontextmanager
-async def keeping_house(store: Store, keep: Keep) -> AsyncIterator[None]:
+async def keeping_house(store: Store, keep: Keep, remove_file: RemoveFile) -> AsyncIterator[None]:
     """Keep house while the block runs."""
-    task = asyncio.create_task(keep_house(store, keep), name="keep house")
+    task = asyncio.create_task(keep_house(store, keep, remove_file), name="keep house")
     try:
         yield
     finally:
@@ -37,19 +41,38 @@ async def keeping_house(store: Store, keep: Keep) -> AsyncIterator[None]:
         await asyncio.wait({task})
 
 
-async def keep_house(store: Store, keep: Keep, *, every_s: float = EVERY_S) -> None:
-    """Prune now and then, until cancelled. A failure is logged, and the next turn tries again."""
+async def keep_house(store: Store, keep: Keep, remove_file: RemoveFile, *, every_s: float = EVERY_S) -> None:
+    """Forget now and then, until cancelled. A failure is logged, holds nothing else up, and the next turn tries again."""
+    works = (partial(remove_files, store, keep, remove_file), partial(_pruned, store, keep), partial(_tell_head, store))
     while True:
-        try:
-            pruned = await tidy(store, keep)
-            if pruned != Pruned():
-                log.info("storage.pruned", runs=pruned.runs, evidence=pruned.evidence)
-            number, newest = await store.read(head)
-            # Kept elsewhere than the database: `csm audit verify --head` shows with it that no end was cut off.
-            log.info("audit.head", head=f"{number}:{newest}")
-        except Exception:
-            log.exception("storage.not_pruned")
+        for work in works:
+            try:
+                await work()
+            except Exception:
+                log.exception("storage.not_pruned")
         await asyncio.sleep(every_s)
+
+
+async def _pruned(store: Store, keep: Keep) -> None:
+    pruned = await tidy(store, keep)
+    if pruned != Pruned():
+        log.info("storage.pruned", runs=pruned.runs, evidence=pruned.evidence)
+
+
+async def _tell_head(store: Store) -> None:
+    """Kept elsewhere than the database: `csm audit verify --head` shows with it that no end was cut off."""
+    number, newest = await store.read(head)
+    log.info("audit.head", head=f"{number}:{newest}")
+
+
+async def remove_files(store: Store, keep: Keep, remove_file: RemoveFile) -> None:
+    """Remove from Slack what was put there too long ago. Safe to repeat: a file that is gone counts as removed."""
+    while found := await old_files(store, keep, time.time()):
+        for run, key, ids in found:
+            for file in ids:
+                await remove_file(file)
+            await store.sent(run, key, channel="", ts=SHARED)
+            await store.note(Entry("files.removed", "csm", run=run, detail=", ".join(ids)))
 
 
 async def tidy(store: Store, keep: Keep) -> Pruned:

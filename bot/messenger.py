@@ -141,6 +141,14 @@ class Messenger:
         )
         await self._store.sent(run, key, channel=channel, ts="shared", extra=json.dumps(uploads))
 
+    async def remove_file(self, file: str) -> None:
+        """Delete a file of ours from Slack. One that is gone already is no error. Raises `Undeliverable`."""
+        try:
+            await self._call(self._client.files_delete, file=file)
+        except Undeliverable as error:
+            if error.error not in {"file_not_found", "file_deleted"}:
+                raise
+
     async def permalink(self, sent: Sent) -> str:
         """The address of a message, or nothing when Slack does not tell."""
         try:

@@ -295,6 +295,7 @@ class Runs:
         await self._step("end", self._end, run)
 
     async def _carry_out_flare(self, run: str) -> None:
+        structlog.contextvars.bind_contextvars(run=run)
         with self._flares.carrying_out(run):
             try:
                 await self._flared(run)
@@ -361,8 +362,6 @@ class Runs:
         finally:
             del self._examinations[run]
         await self._store.finish(run, report, self._clock.now().timestamp())
-        metrics.RUNS.labels(report.command, report.verdict).inc()
-        metrics.RUN_SECONDS.labels(report.command).observe(report.duration_s)
 
     async def _close(self, run: str) -> None:
         """Turn the run's message into the verdict."""
@@ -417,6 +416,10 @@ class Runs:
 
     async def _end(self, run: str) -> None:
         await self._store.update_run(run, state="done", finished_at=self._clock.now().timestamp())
+        record = await self._record(run)
+        metrics.RUNS.labels(record.request.command, record.verdict or "none").inc()
+        if record.report is not None:
+            metrics.RUN_SECONDS.labels(record.request.command).observe(record.report.duration_s)
 
     # -- how ----------------------------------------------------------------------------------------------------
 

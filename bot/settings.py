@@ -168,6 +168,14 @@ class Retention(Strict):
     """Runs with their results, reports and posts; what Slack keeps of them is Slack's own retention."""
     evidence: Duration | None = timedelta(days=30)
     """The lines that Agents printed. Verdicts, reasons and finding codes stay as long as the run."""
+    files: Duration | None = None
+    """Files that csm put into Slack's threads; the running bot deletes them there. `null` leaves them to Slack's own retention."""
+
+    @model_validator(mode="after")
+    def _files_are_known_as_long_as_their_run(self) -> Retention:
+        if self.files is not None and self.runs is not None and self.files > self.runs:
+            raise ValueError("files cannot be kept for longer than runs: csm would not know any more which they are")
+        return self
 
 
 class SlackSettings(Strict):

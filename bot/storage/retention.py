@@ -22,6 +22,9 @@ from bot.storage.store import Store
 PER_RUN: Sequence[sa.Table] = (results, posts, approvals)
 """Tables with a column `run`, whose rows go with their run."""
 
+SHARED = "shared"
+"""What stands for the time stamp of files that were put into a thread."""
+
 BATCH = 200
 """Runs or results in one transaction."""
 
@@ -37,6 +40,8 @@ class Keep:
     """A run with its results, its report and where its posts are."""
     evidence: timedelta | None
     """The lines that Agents printed, within results and reports. Verdicts, reasons and codes stay."""
+    files: timedelta | None = None
+    """Files in Slack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,16 @@ async def prunable(store: Store, keep: Keep, now: float) -> Pruned:
         return Pruned(dropped, bare)
 
     return await store.read(counted)
+
+
+async def old_files(store: Store, keep: Keep, now: float) -> Sequence[tuple[str, str, Sequence[str]]]:
+    """Run, key and Slack's file ids of what was put into a thread too long ago, oldest first, some at a time."""
+    if keep.files is None:
+        return []
+    old = sa.and_(posts.c.ts == SHARED, posts.c.extra != "", posts.c.intended_at < now - keep.files.total_seconds())
+    query = sa.select(posts.c.run, posts.c.key, posts.c.extra).where(old).order_by(posts.c.intended_at).limit(BATCH)
+    rows = await store.read(lambda connection: connection.execute(query).all())
+    return [(row.run, row.key, [upload["id"] for upload in json.loads(row.extra)]) for row in rows]
 
 
 async def _drop_runs(store: Store, before: float, forget: Forget | None) -> int:

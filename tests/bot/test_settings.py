@@ -120,3 +120,8 @@ def test_the_http_way_in_needs_the_signing_secret(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SLACK_BOT_TOKEN", BOT)
     with pytest.raises(ConfigurationError, match="SLACK_SIGNING_SECRET"):
         Secrets.load("http")
+
+
+def test_files_cannot_be_kept_for_longer_than_their_runs(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, f"{GOOD}retention: {{runs: 30d, files: 31d}}\n")
+    assert "csm would not know any more which they are" in found

@@ -39,3 +39,24 @@ async def test_a_bot_forgets_old_runs_when_it_starts_and_starts_new_ones(sandbox
         assert rows(sandbox, f"SELECT count(*) FROM {table}") == [(0,)]
     await ana.type("/csm selftest cluster-a/node-1")
     await ana.finished(number=1)
+
+
+async def test_files_are_deleted_from_slack_in_time_and_those_that_are_gone_are_no_error(
+    sandbox: World, ana: Driver
+) -> None:
+    await ana.type("/csm selftest cluster-a/node-1")
+    await ana.finished()
+    await until(sandbox, "SELECT state FROM csm_runs", [("done",)])
+    files = sandbox.slack.workspace.files
+    first, *others = list(files)
+    assert others
+    await sandbox.bot.stop()
+    del files[first]
+    config = sandbox.folder / "csm.yaml"
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"retention": {"files": "0s"}}))
+    await sandbox.bot.start()
+
+    await until(sandbox, "SELECT extra FROM csm_posts WHERE key = 'files'", [("",)])
+    assert [file for file in others if file in files and not files[file].get("deleted")] == []
+    assert rows(sandbox, "SELECT count(*) FROM csm_runs") == [(1,)]
+    assert rows(sandbox, "SELECT count(*) FROM csm_audit WHERE entry LIKE '%files.removed%'") == [(1,)]
