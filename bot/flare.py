@@ -277,7 +277,7 @@ class Flare:
         present = await self._parts.approvals.present(self.request, self._parts.holder, held.review)
         self._to(State.WAITING, "Waiting for approval")
         if not present:
-            return await self._declined(agent, held, Ending.LOST)
+            return await self._declined(agent, held, await self._ending())
         early = await self._awaited(held)
         if isinstance(early, AgentResult):
             await self._ended(_in_doubt(early) or Ending.ENDED_EARLY)
@@ -342,7 +342,7 @@ class Flare:
 
     async def _approved(self, agent: Agent, held: Held) -> AgentResult:
         if not await self._parts.approvals.begin_upload(self.request.id, self._parts.holder, held.review.sha256):
-            return await self._declined(agent, held, Ending.LOST)
+            return await self._declined(agent, held, await self._ending())
         self._to(State.UPLOADING, "Uploading")
         result = await self._keep_result(await held.approve())
         how = _BY_OUTCOME[result.flare.outcome.kind] if result.flare else Ending.IN_DOUBT
@@ -364,15 +364,11 @@ class Flare:
 
     async def _left_behind(self) -> Report:
         """What is known of an archive that another process, or an earlier life of this one, was holding."""
-        row = await self._row()
-        if row.state is not State.ENDED:
-            how = Ending.IN_DOUBT if row.state is State.UPLOADING else Ending.LOST
-            await self._ended(how)
-            row = await self._row()
-        kept = await self._parts.store.results(self.request.id)
-        if kept:
-            return self._report(next(iter(kept.values())))
-        agents = await self._parts.store.inventory(self.request.id)
+        kept = next(iter((await self._parts.store.results(self.request.id)).values()), None)
+        await self._ended(_afterwards((await self._row()).state, kept))
+        if kept is not None:
+            return self._report(kept)
+        row, agents = await self._row(), await self._parts.store.inventory(self.request.id)
         how = Ending(row.ending)
         if not agents:
             return self._report(None, WORDS[how])
@@ -385,6 +381,10 @@ class Flare:
         row = await self._parts.approvals.get(self.request.id)
         assert row is not None, f"{self.request.id} was claimed"
         return row
+
+    async def _ending(self) -> Ending:
+        """How somebody else has ended it."""
+        return Ending((await self._row()).ending or Ending.LOST)
 
     async def _ended(self, how: Ending) -> None:
         await self._parts.approvals.end(self.request.id, how, self._now(), from_states=OPEN)
@@ -462,6 +462,13 @@ def _result(agent: Agent, how: Ending, review: FlareReview | None, *, like: Agen
         findings=left,
         flare=record,
     )
+
+
+def _afterwards(state: State, kept: AgentResult | None) -> Ending:
+    """How it ended, for whoever comes after the process that held it; `kept` is what the Agent had answered by then."""
+    if state is State.UPLOADING:
+        return _BY_OUTCOME[kept.flare.outcome.kind] if kept and kept.flare else Ending.IN_DOUBT
+    return Ending.DECLINED if state is State.DECLINED else Ending.LOST
 
 
 def left_behind(agent: Agent, review: FlareReview) -> Finding:

@@ -36,6 +36,9 @@ EVENT = "csm_post"
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 """Answers of chat.update after which only a new message helps."""
 
+VIEW_S = 2.0
+"""How long Slack may take to open a modal: whoever asked for it still has to be acknowledged within three seconds."""
+
 BROKEN = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 """Answers with HTTP 200 that mean as much as a 500."""
 
@@ -162,9 +165,13 @@ class Messenger:
     async def open_view(self, trigger_id: str, view: Mapping[str, Any]) -> str:
         """Open a modal. Returns its id, or nothing when Slack did not open it in time."""
         try:
-            answer = await self._call(self._client.views_open, trigger_id=trigger_id, view=view, patience_s=0)
+            async with asyncio.timeout(VIEW_S):
+                answer = await self._call(self._client.views_open, trigger_id=trigger_id, view=view, patience_s=0)
         except Undeliverable as error:
             log.warning("slack.view_not_opened", error=error.error)
+            return ""
+        except TimeoutError:
+            log.warning("slack.view_not_opened", error="timeout")
             return ""
         return str(answer["view"]["id"])
 

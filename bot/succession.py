@@ -54,7 +54,9 @@ class Succession:
             try:
                 await self._replicas.alive(self._life)
                 for replica in await self._replicas.dead():
-                    await self._succeed(replica)
+                    # A process that was held up for long is not dead to itself.
+                    if replica != self._life:
+                        await self._succeed(replica)
             except Exception:
                 log.exception("replica.watch_failed")
             await asyncio.sleep(beat_s)

@@ -134,6 +134,7 @@ async def _submitted(desk: Desk, body: Mapping[str, Any], view: Mapping[str, Any
         return errors
     decision = await desk.decide(user, "flare", asked.target, asked.channel)
     if not decision.allowed:
+        await desk.refuse(user, asked.channel, "flare", decision.reason, target=asked.target)
         return {"email": decision.reason}
     filled = Asked(asked.target, agent, values.case, values.email, asked.channel, asked.response_url)
     await _accept(desk, user, filled, invocation=str(view["id"]))

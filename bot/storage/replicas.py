@@ -80,7 +80,9 @@ class Replicas:
 
     async def left(self, replica: str) -> None:
         """Note that a process leaves: whatever it had is up for the others at once."""
-        gone = sa.update(replicas).where(replicas.c.id == replica).values(seen_at=0.0)
+        gone = self._store.insert(replicas).values(id=replica, seen_at=0.0)
+        # Somebody may have taken it for dead before, and forgotten it.
+        gone = gone.on_conflict_do_update(index_elements=["id"], set_={"seen_at": 0.0})
         await self._store.gather(lambda connection: connection.execute(gone))
 
     async def forget(self, replica: str) -> None:
