@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bot.render.words import unique
+from handlers.agent.findings import KINDS
 from handlers.model import AgentResult, Finding, Report, Step, Table, Verdict, worst_first
 
 
@@ -62,7 +63,7 @@ def outcomes(report: Report) -> Sequence[Outcome]:
 
 
 def findings(report: Report) -> Sequence[FindingGroup]:
-    """One group per code: the severest first, then the one on the worst Agents, then the most widespread."""
+    """One group per code: the severest first, then on the worst Agents, then what weighs most, then the most widespread."""
     found: dict[str, list[tuple[AgentResult, Finding]]] = {}
     for result in worst_first(report.agents):
         for finding in result.findings:
@@ -127,10 +128,11 @@ def _group(code: str, members: Sequence[tuple[AgentResult, Finding]]) -> Finding
     )
 
 
-def _rank(code: str, members: Sequence[tuple[AgentResult, Finding]]) -> tuple[int, int, int, str]:
+def _rank(code: str, members: Sequence[tuple[AgentResult, Finding]]) -> tuple[int, int, int, int, str]:
     severity = max(finding.severity.badness for _, finding in members)
     badness = max(result.verdict.badness for result, _ in members)
-    return -severity, -badness, -len(members), code
+    means = KINDS[code].verdict.badness if code in KINDS else 0
+    return -severity, -badness, -means, -len(members), code
 
 
 def _only(reasons: Iterable[str]) -> str:
