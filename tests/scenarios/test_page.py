@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Page, expect
 
+from bot.sandbox.driver import Driver
 from bot.sandbox.world import World
 from tests.scenarios.browser import browser, fair, send, watched
 
@@ -48,7 +49,7 @@ async def test_a_selftest_is_typed_watched_and_read(page: Page) -> None:
     await expect(page.locator(".unsupported")).to_have_count(0)
 
 
-async def test_everything_can_be_done_without_a_mouse(page: Page) -> None:
+async def test_everything_can_be_done_without_a_mouse(page: Page, sandbox: World) -> None:
     await page.keyboard.type("/csm selftest cluster-a/node-5")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("button", name="Run again")).to_be_visible(timeout=15_000)
@@ -59,7 +60,14 @@ async def test_everything_can_be_done_without_a_mouse(page: Page) -> None:
     await expect(page.locator("#messages .message:focus")).to_contain_text("fail")
     await page.keyboard.press("i")
     await expect(page.get_by_role("dialog")).to_contain_text('"action_id": "run.again"')
+    # The message is drawn anew under the dialog, and still has the focus afterwards.
+    message = await Driver(sandbox.slack).finished()
+    await sandbox.slack.people.say("sam", "#incident-42", "I look at it", message["ts"])
+    await expect(
+        page.get_by_role("button", name=f"{message['reply_count'] + 1} replies", include_hidden=True)
+    ).to_be_attached()
     await page.keyboard.press("Escape")
+    await expect(page.locator("#messages .message:focus")).to_contain_text("fail")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("textbox", name="Reply")).to_be_focused()
     await page.keyboard.press("Escape")

@@ -7,12 +7,15 @@ import { text } from "/text.js";
 // Opens over everything else, and gives the focus back where it was.
 export function dialog(title, { kind = "", closed } = {}, ...content) {
   const before = document.activeElement;
+  const message = before?.closest(".message");
+  // A message may have been drawn anew while the dialog was over it.
+  const drawnAnew = message && `#${message.parentElement.id} [data-ts="${message.dataset.ts}"]`;
   const node = el("dialog", { class: kind, "aria-label": title }, el("header", {}, el("h2", {}, title), el("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => node.close() }, icon("close"))), ...content);
   node.addEventListener("close", () => {
     node.remove();
     closed?.();
-    if (before?.isConnected) before.focus();
-    else $("line").focus();
+    const back = before?.isConnected ? before : drawnAnew && document.querySelector(drawnAnew);
+    (back ?? $("line")).focus();
   });
   node.addEventListener("click", (event) => { if (event.target === node && kind !== "view") node.close(); });
   document.body.append(node);
