@@ -20,7 +20,7 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.approvals.harness import ANA, KIM, SAM, World
+from tests.approvals.harness import ANA, EVE, KIM, SAM, World
 from tests.approvals.schedules import Do, play, steps
 from tests.postgres import Postgres
 
@@ -101,6 +101,11 @@ def test_no_archive_leaves_without_an_approval_on_postgresql(
 @pytest.mark.parametrize(
     "schedule",
     [
+        (Do("approve", who=ANA),),
+        (Do("approve", who=EVE), Do("both", who=EVE)),
+        (Do("stale"), Do("approve", who=KIM, there=True), Do("approve")),
+        (Do("shown"), Do("expire"), Do("approve", rush=True)),
+        (Do("shown"), Do("edit"), Do("approve")),
         (Do("shown"), Do("twice"), Do("kill"), Do("kill"), Do("approve")),
         (
             Do("shown"),
