@@ -606,8 +606,10 @@ class _Exec:
                     self._has_read.set()
                 continue
             if message.data[0] == STDIN:
-                process.stdin.write(message.data[1:])
-                await process.stdin.drain()
+                # One that ends without reading, or while it is written to, still ends in good order.
+                with contextlib.suppress(ConnectionError):
+                    process.stdin.write(message.data[1:])
+                    await process.stdin.drain()
             elif message.data[0] == CLOSE and self._socket.ws_protocol == "v5.channel.k8s.io":
                 process.stdin.close()
 

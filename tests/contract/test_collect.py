@@ -10,7 +10,7 @@ import pytest
 
 from bot.clock import SystemClock
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
-from handlers.executors import kubernetes
+from handlers.executors import kubernetes_client
 from handlers.executors.ending import PYTHONS
 from handlers.executors.kubernetes import KubernetesExecutor
 from handlers.executors.settings import KubernetesSettings
@@ -30,11 +30,11 @@ async def test_the_evidence_of_a_node_is_collected(harness: Harness) -> None:
     check(await collect(harness.agent, harness.executor, SystemClock()))
 
 
-@pytest.mark.parametrize("protocol", kubernetes.PROTOCOLS)
+@pytest.mark.parametrize("protocol", kubernetes_client.PROTOCOLS)
 async def test_on_kubernetes_by_either_protocol_though_the_older_cannot_end_an_input(
     protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kubernetes, "PROTOCOLS", (protocol,))
+    monkeypatch.setattr(kubernetes_client, "PROTOCOLS", (protocol,))
     pod = Pod("datadog-1", "node-1", binaries={PYTHONS[0]: (sys.executable,)})
     async with KubernetesApi([pod], tls=True) as api:
         kubeconfig = api.write_kubeconfig(tmp_path / "kubeconfig")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 import uuid
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.errors import BinaryMissing, DeadlineExceeded, OutputLimitExceeded
+from handlers.errors import BinaryMissing, ConnectionLost, DeadlineExceeded, OutputLimitExceeded
 from handlers.executors.base import Completed, Limits, converse, run
 from tests.contract.harness import Harness
 
@@ -184,6 +185,15 @@ async def test_closing_the_input_is_an_end_of_file(harness: Harness) -> None:
         await talk.close_stdin()
         assert await talk.finish() == 0
         assert talk.output.stdout == b"3\n"
+
+
+async def test_a_process_that_ends_without_reading_its_input_ends_in_good_order(harness: Harness) -> None:
+    argv = (harness.python, "-c", "print('enough', flush=True)")
+    async with converse(harness.executor, harness.agent, argv, container=harness.container, limits=QUICK) as talk:
+        with contextlib.suppress(ConnectionLost):  # a pipe says so at once, a connection in between does not
+            await talk.write(b"an answer that nobody waits for\n")
+        assert await talk.finish() == 0
+        assert talk.output.stdout == b"enough\n"
 
 
 async def test_a_binary_that_does_not_exist_is_said_to_be_missing(harness: Harness) -> None:
