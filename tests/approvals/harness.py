@@ -153,9 +153,11 @@ class World:
         replica.life.dead = True
         for question in self.agent.questions:
             question.end()
-        tasks = [*replica.runs.carrying, *replica.runs.tasks]
+        tasks = {*replica.runs.carrying, *replica.runs.tasks}
         await end_engine()
         replica.life.gone = True
+        # Those that the engine was only just beginning.
+        tasks |= {task for task in asyncio.all_tasks() if "_execute_workflow_async" in repr(task.get_coro())}
         for task in tasks:
             task.cancel()
         await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
