@@ -28,16 +28,12 @@ export class Messages {
     this.thread = thread;
     list.addEventListener("keydown", (event) => this.#key(event));
     list.addEventListener("focusin", (event) => this.#rove(event.target.closest(".message")));
-    list.addEventListener("scroll", () => {
-      this.#stays = this.#isAtEnd();
-      if (list.scrollTop === 0 && this.#earlier) this.#more();
-    });
+    list.addEventListener("scroll", () => { this.#stays = this.#isAtEnd(); });
   }
 
   #stays = true; // at the end, whatever is added or grows there
   #grown = new ResizeObserver(() => { if (this.#stays) this.end(); });
   intro = null; // {version, make}: what is said above the very first message
-  #earlier = false;
   #drawn = [];
 
   clear() {
@@ -61,10 +57,10 @@ export class Messages {
     this.#stays = this.#isAtEnd();
     const focused = this.#focused();
     const shown = messages.slice(-this.#count);
-    this.#earlier = shown.length < messages.length;
+    const hasEarlier = shown.length < messages.length;
     const wanted = shown.flatMap((message, index) => this.#rows(message, shown[index - 1], messages.length));
-    if (!this.#earlier && this.intro) wanted.unshift(this.#kept("intro", this.intro.version, this.intro.make));
-    if (this.#earlier) wanted.unshift(this.#kept("earlier", "", () => el("li", {}, el("button", { type: "button", class: "button", onclick: () => this.#more() }, "Show earlier messages"))));
+    if (!hasEarlier && this.intro) wanted.unshift(this.#kept("intro", this.intro.version, this.intro.make));
+    if (hasEarlier) wanted.unshift(this.#kept("earlier", "", () => el("li", {}, el("button", { type: "button", class: "button", onclick: () => this.#more() }, "Show earlier messages"))));
     this.#arrange(wanted);
     if (this.#stays) this.end();
     if (focused) this.#restore(focused);
