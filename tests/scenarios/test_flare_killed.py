@@ -99,3 +99,19 @@ def approvals(made: World) -> Mapping[str, Mapping[str, Any]]:
         rows = connection.execute("SELECT * FROM csm_approvals WHERE sha256 <> ''").fetchall()
     connection.close()
     return {row["sha256"]: dict(row) for row in rows}
+
+
+@pytest.mark.timeout(120)
+async def test_without_the_history_scopes_a_card_that_cannot_be_found_again_has_no_buttons() -> None:
+    async with world([Pod(POD, "node-0", Behaviour())], optional_scopes=False) as made:
+        ana = Driver(made.slack)
+        killer = Killer(made)
+        killer.aim("chat.postMessage", 2, "after")  # the card is there, and the bot does not know where
+        await ana.type("/csm flare cluster-a/node-0 123")
+        await _struck(killer, made)
+        await made.bot.start()
+        root = await ana.finished()
+
+        clickable = [action for message in ana.thread(root) for action in actions(message)]
+        assert not {"flare.approve", "flare.decline"} & set(clickable)
+        assert not left(made)
