@@ -2,8 +2,8 @@
 The stand-in Kubernetes API: lists pods and runs commands in them, as an API server and its kubelets do.
 
 It speaks the real protocols (list with selectors and pages; exec over websockets, v5 and v4; TLS, tokens and the
-answers of RBAC), so only the official client is ever pointed at it. A pod's commands are real processes, which live on when a connection
-closes, as in a real cluster; or, for fleets of a thousand, the stand-in Agent's answers given in this process.
+answers of RBAC), so only the official client is ever pointed at it. What its pods are is in `kubernetes_pods`, what
+runs in them in `kubernetes_exec`, and what else was created in `kubernetes_objects`.
 """
 
 from __future__ import annotations
@@ -11,142 +11,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
-import os
 import secrets
-import shutil
-import signal
-import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
-from bot.sandbox import flare_agent, nodes
-from bot.sandbox.agent import NAMES, Behaviour, Reply, reply
+from bot.sandbox import flare_agent
 from bot.sandbox.certificate import server_context
-from bot.sandbox.kubernetes_objects import NAMESPACED, Conflict, Missing, Objects, made_metadata
-from handlers.executors.ending import PYTHONS, VARIABLE
-from handlers.executors.host import close_pipes
+from bot.sandbox.kubernetes_exec import Exec, Kubelet
+from bot.sandbox.kubernetes_objects import NAMESPACED, Conflict, Missing, Objects
+from bot.sandbox.kubernetes_pods import FAULTS, Pod
 
-STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
-CHUNK = 32 * 1024
-TOOLS = ("cat", "sha256sum")
-"""What the Agent's image has besides the Agent, as far as csm uses it."""
 START_S = 0.2
 """How long a pod that is created takes to run."""
-
-
-@dataclass
-class Pod:
-    """A pod of the stand-in cluster. Everything may be changed while it runs."""
-
-    name: str
-    node: str
-    behaviour: Behaviour = field(default_factory=Behaviour)
-    namespace: str = "datadog"
-    containers: tuple[str, ...] = ("agent", "security-agent", "system-probe")
-    network: str = "none"
-    """What its node's network is made of: a name of `bot.sandbox.nodes.NETWORKS`."""
-    phase: str = "Running"
-    not_ready: Mapping[str, str] = field(default_factory=dict)
-    """Containers that are not ready, and the reason why they wait."""
-    tools: Sequence[str] = TOOLS
-    """What its image has besides the Agent."""
-    binaries: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What a program's name runs as a real process. Others are answered by the stand-in Agent, in this process."""
-    fault: str = ""
-    """What the API does wrong for this pod: a name of `FAULTS`."""
-    manifest: Mapping[str, Any] | None = None
-    """As it was created through the API."""
-
-    @classmethod
-    def of(cls, manifest: Mapping[str, Any], namespace: str) -> Pod:
-        """
-        A pod that was created through the API, not yet running.
-
-        A cluster would start the image; here its containers play the stand-in Agent that STAND_IN_AGENT describes, as
-        that program does where it is run.
-        """
-        containers = manifest["spec"]["containers"]
-        variables = {each["name"]: each.get("value", "") for each in containers[0].get("env") or ()}
-        name = str(manifest["metadata"]["name"])
-        return cls(
-            name,
-            "stand-in-node",
-            Behaviour.from_json(variables.get("STAND_IN_AGENT", "{}")),
-            namespace,
-            tuple(each["name"] for each in containers),
-            phase="Pending",
-            manifest={**manifest, "metadata": made_metadata(manifest["metadata"], namespace)},
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """The pod as the API lists it."""
-        if self.manifest is not None:
-            return self._created()
-        labels = {"agent.datadoghq.com/component": "agent", "app.kubernetes.io/component": "agent"}
-        if self.behaviour.installation == "operator":
-            labels["agent.datadoghq.com/name"] = "datadog"
-        elif self.behaviour.installation == "helm":
-            labels["app.kubernetes.io/managed-by"] = "Helm"
-        image = f"registry.example/agent:{self.behaviour.version}"
-        return {
-            "metadata": {"name": self.name, "namespace": self.namespace, "labels": labels, "uid": self.name},
-            "spec": {"nodeName": self.node, "containers": [{"name": name, "image": image} for name in self.containers]},
-            "status": {
-                "phase": self.phase,
-                "containerStatuses": [self._container(name, image) for name in self.containers],
-            },
-        }
-
-    def _created(self) -> dict[str, Any]:
-        assert self.manifest is not None
-        spec: Mapping[str, Any] = self.manifest["spec"]
-        running = self.phase == "Running"
-        statuses = [self._container(each["name"], each["image"]) for each in spec["containers"]] if running else []
-        conditions = [{"type": "Ready", "status": "True" if running and not self.not_ready else "False"}]
-        return {
-            "kind": "Pod",
-            "apiVersion": "v1",
-            "metadata": self.manifest["metadata"],
-            "spec": {**spec, **({"nodeName": self.node} if running else {})},
-            "status": {"phase": self.phase, "containerStatuses": statuses, "conditions": conditions},
-        }
-
-    def _container(self, name: str, image: str) -> dict[str, Any]:
-        waiting = self.not_ready.get(name)
-        state = {"waiting": {"reason": waiting}} if waiting else {"running": {"startedAt": "2026-11-24T00:00:00Z"}}
-        return {
-            "name": name,
-            "image": image,
-            "imageID": "",
-            "ready": not waiting,
-            "restartCount": 0,
-            "state": state,
-        }
-
-
-FAULTS = {
-    "vanish": "the node vanishes: its exec answers 404",
-    "never": "the exec's connection never opens",
-    "cut": "the connection is cut in the middle of a command",
-    "no_status": "the streams end and the status never comes",
-    **{f"http_{status}": f"the exec is answered with {status}" for status in (401, 403, 404, 410, 429, 500)},
-}
-
-
-@dataclass
-class _Inline:
-    """A command that is answered in this process. `ended` is what a signal would be."""
-
-    mark: str
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class KubernetesApi:
@@ -171,22 +52,17 @@ class KubernetesApi:
         self._authority = b""
         self.execs = 0
         """How many commands were asked for, endings included."""
-        self.commands: list[tuple[str, tuple[str, ...]]] = []
-        """Pod and argument vector of each command that was run, endings left out."""
+        self._kubelet = Kubelet()
         self.on_exec: Callable[[], Awaitable[None]] | None = None
         """Called before each command is run; tests stop time here."""
         self._port = port
-        self._processes: set[asyncio.subprocess.Process] = set()
-        self._outliving: set[asyncio.Task[int]] = set()
-        self._inline: dict[str, _Inline] = {}
-        self._execs: set[_Exec] = set()
+        self._execs: set[Exec] = set()
         self.idle_limit_s: float | None = None
         """How long an exec's connection may be silent in both directions before it is cut, as load balancers do."""
-        self._folder = Path()
         self.url = ""
 
     async def __aenter__(self) -> KubernetesApi:  # noqa: PYI034 - not meant to be subclassed
-        self._folder = Path(tempfile.mkdtemp(prefix="csm-pods-", dir="/tmp"))
+        self._kubelet.start()
         app = web.Application()
         self._add_objects(app.router)
         app.router.add_get("/api/v1/namespaces/{namespace}/pods", self._list)
@@ -206,21 +82,13 @@ class KubernetesApi:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for inline in self._inline.values():
-            inline.ended.set()
-        for process in list(self._processes):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        if self._outliving:
-            await asyncio.wait(self._outliving)
+        await self._kubelet.end()
         await self._runner.cleanup()
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        await self._kubelet.remove()
 
     def tmp(self, pod: str) -> Path:
         """The temporary directory that all containers of a pod share."""
-        folder = self._folder / pod
-        folder.mkdir(exist_ok=True)
-        return folder
+        return self._kubelet.tmp(pod)
 
     def ledger(self, pod: str) -> Sequence[Mapping[str, Any]]:
         """What the flares of a pod's Agent were told, in order: see `flare_agent.read_ledger`."""
@@ -243,9 +111,14 @@ class KubernetesApi:
             exec_.abort()
 
     @property
+    def commands(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Pod and argument vector of each command that was run, endings left out."""
+        return self._kubelet.commands
+
+    @property
     def still_running(self) -> int:
         """How many commands have neither ended nor been ended."""
-        return len(self._inline) + len(self._processes)
+        return len(self._kubelet.inline) + len(self._kubelet.processes)
 
     def write_kubeconfig(self, path: Path, *, admin: bool = False) -> Path:
         """Write a kubeconfig with one context, `stand-in`, for csm's account or for one that may do everything."""
@@ -431,7 +304,7 @@ class KubernetesApi:
             protocols=("v5.channel.k8s.io", "v4.channel.k8s.io"), max_msg_size=0, autoping=False
         )
         await socket.prepare(request)
-        exec_ = _Exec(self, pod, container, socket, wants_stdin=request.query.get("stdin") == "true")
+        exec_ = Exec(self._kubelet, pod, container, socket, wants_stdin=request.query.get("stdin") == "true")
         self._execs.add(exec_)
         idling = asyncio.create_task(exec_.cut_when_idle(self.idle_limit_s)) if self.idle_limit_s else None
         try:
@@ -442,219 +315,6 @@ class KubernetesApi:
                 idling.cancel()
             self._execs.discard(exec_)
         return socket
-
-
-class _Exec:
-    """One command in a container."""
-
-    def __init__(
-        self, api: KubernetesApi, pod: Pod, container: str, socket: web.WebSocketResponse, *, wants_stdin: bool
-    ) -> None:
-        self._api = api
-        self._pod = pod
-        self._container = container
-        self._socket = socket
-        self._wants_stdin = wants_stdin
-        self._unread = 0
-        """Bytes of its input that a command of this process still wants to read."""
-        self._has_read = asyncio.Event()
-        self._seen = time.monotonic()
-
-    @property
-    def pod(self) -> Pod:
-        """The pod that it runs in."""
-        return self._pod
-
-    async def cut_when_idle(self, limit_s: float) -> None:
-        """Cut the connection once nothing, pings included, has passed for that long."""
-        while (idle := time.monotonic() - self._seen) < limit_s:  # noqa: ASYNC110 - until a time, not until an event
-            await asyncio.sleep(limit_s - idle)
-        self.abort()
-
-    async def run(self, command: Sequence[str]) -> None:
-        """Run it, and tell how it ended."""
-        argv, env = _without_env(command)
-        if argv[0] in PYTHONS and argv[-2].startswith(f"{VARIABLE}="):
-            await self._end(argv)
-        elif any(nodes.MARK in word for word in argv) and argv[0] not in self._pod.binaries:
-            self._api.commands.append((self._pod.name, tuple(argv)))
-            self._unread = nodes.length_of_input(argv)
-            document = nodes.evidence(self._pod.network, self._pod.behaviour.version)
-            await self._answer(env, Reply(json.dumps(document) + "\n", delay_s=self._pod.behaviour.delay_s))
-        elif argv[0] in self._pod.binaries or argv[0] in PYTHONS:
-            self._api.commands.append((self._pod.name, tuple(argv)))
-            await self._process([*self._pod.binaries.get(argv[0], [sys.executable]), *argv[1:]], env)
-        elif argv[0] in self._pod.tools:
-            self._api.commands.append((self._pod.name, tuple(argv)))
-            await self._process(argv, env)
-        elif argv[1:2] == ["flare"] and self._has_flare(argv[0]):
-            self._api.commands.append((self._pod.name, tuple(argv)))
-            stand_in = {"STAND_IN_AGENT": self._pod.behaviour.to_json(), "TMPDIR": str(self._api.tmp(self._pod.name))}
-            await self._process([sys.executable, "-S", flare_agent.__file__, *argv], {**env, **stand_in})
-        elif argv[0].rsplit("/", 1)[-1] in NAMES:
-            self._api.commands.append((self._pod.name, tuple(argv)))
-            await self._answer(env, reply(argv, env, self._pod.behaviour))
-        elif command[0] == "env":
-            await self._send(STDERR, f"env: ‘{argv[0]}’: No such file or directory\n".encode())
-            await self._finish(127)
-        else:
-            text = f'exec: "{argv[0]}": executable file not found in $PATH'
-            await self._finish(0, failure=f"command terminated: failed to start exec: {text}: unknown")
-
-    def _has_flare(self, binary: str) -> bool:
-        return binary in flare_agent.NAMES and (binary != "security-agent" or self._pod.behaviour.security_agent)
-
-    async def _end(self, argv: Sequence[str]) -> None:
-        """The ending, for commands answered in this process; real ones are ended by really running it."""
-        inline = self._api._inline.get(argv[-2])  # noqa: SLF001 - one module
-        if inline is not None:
-            inline.ended.set()
-            await self._finish(0)
-        else:
-            await self._process([sys.executable, *argv[1:]], {})
-
-    async def _answer(self, env: Mapping[str, str], answer: Reply) -> None:
-        mark = f"{VARIABLE}={env.get(VARIABLE, '')}"
-        inline = self._api._inline[mark] = _Inline(mark)  # noqa: SLF001
-        reading = asyncio.create_task(self._feed())
-        try:
-            if self._unread > 0:
-                await self._has_read.wait()
-            if self._pod.fault == "cut":
-                await self._send(STDOUT, answer.stdout_bytes[: len(answer.stdout_bytes) // 2])
-                self.abort()
-                return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(inline.ended.wait(), None if answer.hang else answer.delay_s)
-                await self._finish(143)
-                return
-            await self._send(STDOUT, answer.stdout_bytes)
-            await self._send(STDERR, answer.stderr.encode())
-            if answer.exit_status == 127 and answer.stderr.startswith("exec:"):
-                await self._finish(
-                    0, failure=f"failed to start exec: {answer.stderr.strip()}: executable file not found"
-                )
-            else:
-                await self._finish(answer.exit_status)
-        finally:
-            reading.cancel()
-            del self._api._inline[mark]  # noqa: SLF001
-
-    async def _process(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.PIPE if self._wants_stdin else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ.get("PATH", ""), **env},
-            start_new_session=True,
-        )
-        self._api._processes.add(process)  # noqa: SLF001
-        waiting = asyncio.create_task(self._outlive(process))
-        self._api._outliving.add(waiting)  # noqa: SLF001
-        waiting.add_done_callback(self._api._outliving.discard)  # noqa: SLF001
-        assert process.stdout is not None
-        assert process.stderr is not None
-        tasks = [
-            asyncio.create_task(self._pump(process.stdout, STDOUT)),
-            asyncio.create_task(self._pump(process.stderr, STDERR)),
-        ]
-        feeding = asyncio.create_task(self._feed(process))
-        try:
-            if self._pod.fault == "cut":
-                await asyncio.sleep(0.05)
-                self.abort()
-                return
-            printing: asyncio.Future[Any] = asyncio.ensure_future(asyncio.gather(*tasks))
-            printing.add_done_callback(lambda done: done.cancelled() or done.exception())
-            ends: set[asyncio.Future[Any]] = {printing, feeding}
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if not printing.done():  # the client is gone, and a kubelet closes the input then
-                return
-            printing.result()
-            await self._finish(await asyncio.shield(waiting))
-        finally:
-            for task in (*tasks, feeding):
-                task.cancel()
-            await close_pipes(process)
-
-    async def _outlive(self, process: asyncio.subprocess.Process) -> int:
-        """A process lives as long as it wants, whatever becomes of the connection."""
-        code = await process.wait()
-        self._api._processes.discard(process)  # noqa: SLF001
-        return 128 - code if code < 0 else code
-
-    async def _pump(self, stream: asyncio.StreamReader, channel: int) -> None:
-        while data := await stream.read(CHUNK):
-            await self._send(channel, data)
-
-    async def _feed(self, process: asyncio.subprocess.Process | None = None) -> None:
-        """Read what the client sends: pings, and the command's input."""
-        while True:
-            message = await self._socket.receive()
-            self._seen = time.monotonic()
-            if message.type is WSMsgType.PING:
-                await self._socket.pong(message.data)
-            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-                self._has_read.set()
-                return
-            if message.type is not WSMsgType.BINARY:
-                continue
-            if process is None or process.stdin is None:
-                self._unread -= len(message.data) - 1
-                if self._unread <= 0:
-                    self._has_read.set()
-                continue
-            if message.data[0] == STDIN:
-                # One that ends without reading, or while it is written to, still ends in good order.
-                with contextlib.suppress(ConnectionError):
-                    process.stdin.write(message.data[1:])
-                    await process.stdin.drain()
-            elif message.data[0] == CLOSE and self._socket.ws_protocol == "v5.channel.k8s.io":
-                process.stdin.close()
-
-    async def _send(self, channel: int, data: bytes) -> None:
-        self._seen = time.monotonic()
-        if data:
-            await self._socket.send_bytes(bytes([channel]) + data)
-
-    async def _finish(self, code: int, *, failure: str = "") -> None:
-        if self._pod.fault != "no_status":
-            await self._send(STATUS, json.dumps(_exec_status(code, failure)).encode())
-        await self._socket.close()
-
-    def abort(self) -> None:
-        """Cut the connection."""
-        transport = self._socket._req.transport if self._socket._req else None  # noqa: SLF001 - aiohttp has no public way to cut
-        if transport is not None:
-            transport.abort()
-
-
-def _exec_status(code: int, failure: str) -> dict[str, Any]:
-    """What comes on the status channel (kubernetes: staging/src/k8s.io/kubelet/pkg/cri/streaming/remotecommand)."""
-    if failure:
-        return {"metadata": {}, "status": "Failure", "reason": "InternalError", "message": failure, "code": 500}
-    if code == 0:
-        return {"metadata": {}, "status": "Success"}
-    causes = [{"reason": "ExitCode", "message": str(code)}]
-    message = f"command terminated with non-zero exit code: exit status {code}"
-    return {
-        "metadata": {},
-        "status": "Failure",
-        "reason": "NonZeroExitCode",
-        "message": message,
-        "details": {"causes": causes},
-    }
-
-
-def _without_env(command: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    argv, env = list(command), {}
-    while argv and argv[0] == "env":
-        argv.pop(0)
-        while argv and "=" in argv[0]:
-            name, _, value = argv.pop(0).partition("=")
-            env[name] = value
-    return argv, env
 
 
 def _selector(text: str) -> dict[str, str]:
@@ -682,3 +342,6 @@ async def cluster(pods: Iterable[Pod], kubeconfig: Path) -> AsyncIterator[Kubern
     async with KubernetesApi(pods) as api:
         api.write_kubeconfig(kubeconfig)
         yield api
+
+
+__all__ = ["FAULTS", "KubernetesApi", "Pod", "cluster"]
