@@ -106,8 +106,14 @@ async def _prune(options: argparse.Namespace) -> int:
         keep = kept(settings.retention)
         pruned = await (prunable(store, keep, time.time()) if options.dry_run else tidy(store, keep))
     verb = "Would forget" if options.dry_run else "Forgot"
-    print(f"{verb} {pruned.runs} runs, and the evidence of {pruned.evidence} results and reports.")
+    print(
+        f"{verb} {_many(pruned.runs, 'run')}, and the evidence of {_many(pruned.evidence, 'result')}, reports included."
+    )
     return 0
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 async def _audit_verify(options: argparse.Namespace) -> int:

@@ -136,8 +136,8 @@ async def test_prune_says_what_it_would_forget_and_forgets_it(cluster: Kubernete
     (tmp_path / "csm.yaml").write_text(yaml.safe_dump(config))
     await csm(tmp_path, "selftest", "cluster-a/node-1")
 
-    assert (await csm(tmp_path, "prune", "--dry-run"))[1].startswith("Would forget 1 runs")
-    assert (await csm(tmp_path, "prune"))[1].startswith("Forgot 1 runs")
+    assert (await csm(tmp_path, "prune", "--dry-run"))[1].startswith("Would forget 1 run,")
+    assert (await csm(tmp_path, "prune"))[1].startswith("Forgot 1 run,")
     assert (await csm(tmp_path, "runs"))[1] == ""
 
 
