@@ -120,6 +120,10 @@ class KubernetesApi:
         """How many commands have neither ended nor been ended."""
         return len(self._kubelet.inline) + len(self._kubelet.processes)
 
+    async def quiet(self, within_s: float = 5.0) -> bool:
+        """Wait until no command runs; False when one still does. An ended process is there until it was reaped."""
+        return await self._kubelet.quiet(within_s)
+
     def write_kubeconfig(self, path: Path, *, admin: bool = False) -> Path:
         """Write a kubeconfig with one context, `stand-in`, for csm's account or for one that may do everything."""
         authority = {"certificate-authority-data": base64.b64encode(self._authority).decode()} if self._tls else {}

@@ -64,6 +64,14 @@ class Kubelet:
         if self.outliving:
             await asyncio.wait(self.outliving)
 
+    async def quiet(self, within_s: float) -> bool:
+        """Wait until nothing runs; False when something still does."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self.inline or self.processes:  # noqa: ASYNC110 - two kinds of things, and neither tells
+                    await asyncio.sleep(0.02)
+        return not self.inline and not self.processes
+
     async def remove(self) -> None:
         """Remove the pods' files."""
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)

@@ -147,6 +147,7 @@ class DockerExecutor:
     async def _call(self, work: Callable[[docker.APIClient], T]) -> T:
         def call() -> T:
             if self._api is None:
+                _check_socket(self._settings.base_url)
                 self._api = docker.APIClient(base_url=self._settings.base_url, version="auto", timeout=20)
             return work(self._api)
 
@@ -322,6 +323,13 @@ def _keep_alive(connection: socket.socket) -> None:
     for name, value in (("TCP_KEEPIDLE", KEEPALIVE_S), ("TCP_KEEPINTVL", KEEPALIVE_S), ("TCP_KEEPCNT", 3)):
         if hasattr(socket, name):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _check_socket(base_url: str) -> None:
+    """Find out whether anybody listens: the SDK leaves a socket open when nobody does. Raises an `OSError`."""
+    if base_url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(base_url.removeprefix("unix://"))
 
 
 def _refused(agent: Agent, binary: str, error: APIError) -> ExecError:

@@ -8,7 +8,7 @@ import gc
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -194,6 +194,13 @@ async def test_a_connection_cut_in_the_middle_is_told_and_the_process_is_ended_o
     assert (await neighbour).output.stdout == b"here\n"
 
 
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What the SDK leaves to the collector is collected here, and not during somebody else's test."""
+    yield
+    gc.collect()
+
+
 @LEFT_TO_THE_COLLECTOR
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a moment")
 async def test_a_socket_that_may_not_be_opened_is_told_as_denied_with_the_group_that_may(
@@ -210,7 +217,6 @@ async def test_a_socket_that_may_not_be_opened_is_told_as_denied_with_the_group_
             await run(stranger, two.broken, ("python3", "-c", ""), limits=QUICK)
     finally:
         os.seteuid(0)
-    gc.collect()
 
 
 @LEFT_TO_THE_COLLECTOR
@@ -233,7 +239,6 @@ async def test_an_engine_that_is_no_longer_there_is_told_as_lost_and_then_as_unr
         await two.executor.agents()
     relay.refusing = False
     assert await two.says(two.broken, "again") == b"again\n"
-    gc.collect()
 
 
 @LEFT_TO_THE_COLLECTOR
@@ -252,4 +257,3 @@ async def test_an_engine_that_is_stopped_in_the_middle_is_told_and_answers_once_
             for agent in await two.executor.agents():
                 engine.start(agent.handle)
             assert await two.says(two.broken, "again") == b"again\n"
-    gc.collect()

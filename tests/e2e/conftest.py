@@ -58,7 +58,7 @@ async def _on_stand_in(folder: Path) -> AsyncIterator[Deployment]:
         async with deployed(kubeconfig, None, "registry.example/python:3", folder) as made:
             yield made
         assert not api.pods
-        assert not api.still_running
+        assert await api.quiet()
 
 
 @pytest.fixture

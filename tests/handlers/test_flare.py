@@ -118,7 +118,7 @@ async def test_what_does_not_come_to_a_review_is_named_and_uploads_nothing(agent
     assert caught.value.in_doubt is (fault == "flare_unasked")
     assert "y" not in [entry.get("answer") for entry in agent.api.ledger(POD)]
     assert len(agent.uploads) == (1 if fault == "flare_unasked" else 0)
-    assert agent.api.still_running == 0
+    assert await agent.api.quiet()
 
 
 @pytest.mark.parametrize("fault", UPLOADED)
@@ -135,7 +135,7 @@ async def test_an_approved_archive_is_uploaded_once_by_the_process_that_asked(ag
     assert len(agent.uploads) == 1
     if fault != "flare_swapped":
         assert agent.uploads == [held.review.sha256]
-    assert agent.api.still_running == 0
+    assert await agent.api.quiet()
 
 
 @pytest.mark.parametrize("fault", NOT_UPLOADED)
@@ -152,7 +152,7 @@ async def test_an_upload_that_fails_is_told_as_what_it_was(agent: OneAgent, faul
     assert result.verdict is KINDS[code].verdict
     assert len(agent.uploads) == uploads
     assert "f0042" not in result.model_dump_json(), "the end of an API key"
-    assert agent.api.still_running == 0
+    assert await agent.api.quiet()
 
 
 @pytest.mark.parametrize("fault", WHILE_WAITING)
@@ -230,7 +230,7 @@ async def test_leaving_without_a_decision_says_no(agent: OneAgent) -> None:
         assert not held.answered
 
     assert agent.told("answered", "uploaded", "ended") == ["answered", "ended"]
-    assert agent.api.still_running == 0
+    assert await agent.api.quiet()
 
 
 async def test_being_cancelled_while_it_waits_says_no(agent: OneAgent) -> None:
@@ -248,7 +248,7 @@ async def test_being_cancelled_while_it_waits_says_no(agent: OneAgent) -> None:
         await task
 
     assert agent.told("answered", "uploaded", "ended") == ["answered", "ended"]
-    assert agent.api.still_running == 0
+    assert await agent.api.quiet()
 
 
 async def test_being_cancelled_while_it_builds_ends_the_process(agent: OneAgent) -> None:
@@ -263,7 +263,7 @@ async def test_being_cancelled_while_it_builds_ends_the_process(agent: OneAgent)
         await task
 
     assert not agent.uploads
-    assert agent.api.still_running == 0
+    assert await agent.api.quiet()
 
 
 async def test_a_connection_that_is_cut_while_it_waits_is_not_uploaded(agent: OneAgent) -> None:
@@ -276,7 +276,7 @@ async def test_a_connection_that_is_cut_while_it_waits_is_not_uploaded(agent: On
     assert result.flare is not None
     assert result.flare.outcome.kind == "not_uploaded"
     assert not agent.uploads
-    assert agent.api.still_running == 0
+    assert await agent.api.quiet()
 
 
 async def test_a_connection_that_is_cut_during_the_upload_is_in_doubt(agent: OneAgent) -> None:
@@ -289,7 +289,7 @@ async def test_a_connection_that_is_cut_during_the_upload_is_in_doubt(agent: One
     assert result.findings[0].code == "flare.upload_lost"
     assert result.flare is not None
     assert result.flare.outcome.kind == "in_doubt"
-    assert agent.api.still_running == 0
+    assert await agent.api.quiet()
 
 
 async def test_pings_keep_a_connection_that_would_be_cut_for_being_idle(tmp_path: Path) -> None:
@@ -496,7 +496,7 @@ async def test_a_flare_that_is_held_for_too_long_is_ended(agent: OneAgent) -> No
 
     assert caught.value.result.findings[0].code == "flare.held_too_long"
     assert not agent.uploads
-    assert agent.api.still_running == 0
+    assert await agent.api.quiet()
 
 
 @pytest.mark.parametrize("installation", list(Installation))

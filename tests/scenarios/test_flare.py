@@ -215,7 +215,7 @@ async def test_cancelling_ends_the_agents_command_without_an_upload(sandbox: Wor
 
     assert "Cancelled" in root["text"]
     assert told(sandbox) == ["n"]
-    assert not sandbox.cluster.still_running
+    assert await sandbox.cluster.quiet()
 
 
 async def test_a_connection_that_is_cut_is_told_on_the_card(sandbox: World, ana: Driver) -> None:

@@ -157,7 +157,7 @@ async def test_a_bot_told_to_stop_leaves_its_runs_to_the_next_one_and_its_agents
         status = await made.bot.stop()
 
         assert status == 0
-        assert not made.cluster.still_running
+        assert await made.cluster.quiet()
         assert "Traceback" not in made.bot.log.read_text()
         await made.bot.start()
         assert is_final(await ana.finished())
