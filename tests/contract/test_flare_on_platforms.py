@@ -18,7 +18,9 @@ import pytest
 
 from bot.clock import SystemClock
 from bot.sandbox.agent import Behaviour
+from bot.sandbox.driver import Driver
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
+from bot.sandbox.world import world
 from bot.scratch import TemporaryScratch
 from bot.settings import TargetSettings
 from handlers.executors.base import Executor, Limits, Stream, run
@@ -303,3 +305,24 @@ async def test_a_silent_connection_to_an_engine_over_tcp_is_probed(engine: docke
         await session.write(b"still there\n")
         assert await session.read() == (Stream.STDOUT, b"still there\n")
         await session.end(0.5)
+
+
+@pytest.mark.timeout(120)
+async def test_the_bot_uploads_what_sam_approves_and_no_more(place: Place) -> None:
+    """From the typed line to the Agent's ledger: the real bot, Slack's stand-in, and this platform's real parts."""
+    settings = {
+        "targets": {"t": place.target.model_dump(mode="json", exclude_none=True)},
+        "approvals": {"flare": {"by": ["@security"]}},
+    }
+    async with world([], settings=settings) as made:
+        ana, sam = Driver(made.slack), Driver(made.slack, user="sam")
+        await ana.type(f"/csm flare t/{place.agent.name} 1234567")
+        card = await ana.card()
+        assert not await place.told("answered", "uploaded")
+        await sam.click(card, "flare.approve")
+        root = await ana.finished()
+
+    assert "Uploaded" in root["text"]
+    (uploaded,) = await place.told("uploaded")
+    assert uploaded["sha256"] in str(card)
+    assert await place.is_over()
