@@ -143,7 +143,7 @@ class _Collecting:
         return Collected(evidence, code, detail, tuple(said), tuple(self._invocations))
 
 
-WHY = "the collector is a program of Python's standard library"
+WHY = "csm's collector comes over its input: it asks the kernel, only reads, and leaves no file behind"
 
 
 @functools.cache
