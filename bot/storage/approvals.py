@@ -87,8 +87,9 @@ class Approvals:
             "requested_at": request.accepted_at,
             "expires_at": expires_at,
         }
-        insert = self._store.insert(approvals).values(**values).on_conflict_do_nothing()
-        return bool(await self._store.gather(lambda connection: connection.execute(insert).rowcount))
+        # What was inserted is returned, since PostgreSQL's driver does not count the rows of an INSERT.
+        insert = self._store.insert(approvals).values(**values).on_conflict_do_nothing().returning(approvals.c.run)
+        return await self._store.gather(lambda connection: connection.execute(insert).first()) is not None
 
     async def present(self, request: RunRequest, holder: str, review: FlareReview) -> bool:
         """Keep what there is to decide about. From here on it can be approved and declined."""

@@ -232,6 +232,7 @@ async def check(world: World, runs: Sequence[str]) -> None:
         cards = Counter(m["metadata"]["event_payload"]["run"] for m in world.slack.cards())
         assert set(openings.values()) == {1}, "once"
         assert set(cards.values()) <= {1}, "and has one card at the most"
+    assert len(world.agent.questions) <= len(runs), "no archive is built again for the same run"
     for question in world.agent.questions:
         assert not question.open, "no command is left waiting"
 

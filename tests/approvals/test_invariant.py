@@ -119,7 +119,13 @@ def test_no_archive_leaves_without_an_approval_on_postgresql(
         (Do("shown"), Do("approve", there=True), Do("cancel"), Do("stop"), Do("stop")),
         (Do("shown"), Do("both", who=KIM), Do("cut"), Do("expire")),
         (Do("slow_build"), Do("kill", pause=5), Do("kill"), Do("shown"), Do("approve", who=SAM)),
+        # Found by a generated schedule: on PostgreSQL a run was taken for a new one by whoever went on with it.
+        (Do("shown"), Do("approve", who=KIM, pause=5), Do("expire", pause=5), Do("kill"), Do("kill")),
     ],
 )
-async def test_schedules_that_somebody_thought_of(tmp_path: Path, schedule: Sequence[Do]) -> None:
-    await on(f"sqlite:///{tmp_path / 'csm.db'}", schedule)
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs_postgres)])
+async def test_schedules_that_somebody_thought_of(
+    request: pytest.FixtureRequest, tmp_path: Path, schedule: Sequence[Do], database: str
+) -> None:
+    here = f"sqlite:///{tmp_path / 'csm.db'}"
+    await on(here if database == "sqlite" else request.getfixturevalue("postgres").database(), schedule)
