@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from bot.sandbox.driver import Driver
-from bot.sandbox.world import World
+from bot.sandbox.world import World, world
 from tests.scenarios.browser import browser, fair, send, watched
 
 
@@ -96,13 +96,20 @@ async def test_a_run_is_shared_through_its_modal(page: Page) -> None:
     await expect(page.get_by_role("main").locator("li.message")).to_have_count(2)
 
 
-async def test_cancelling_is_asked_about_first(page: Page, sandbox: World) -> None:
-    await sandbox.slack.control.faults.do({"fault": "agent", "agent": "node-3", "is": "hang"})
-    await send(page, "/csm selftest cluster-a/node-3")
-    await page.get_by_role("button", name="Cancel").click(timeout=15_000)
-    question = page.get_by_role("dialog", name="Cancel this run?")
-    await question.get_by_role("button", name="Cancel the run").click()
-    await expect(page.get_by_role("main")).to_contain_text("cancelled by @ana", timeout=15_000)
+async def test_cancelling_is_asked_about_first() -> None:
+    # The Agent hangs for long enough to read the question.
+    settings = {"limits": {"selftest_deadline": "60s"}}
+    async with (
+        world(settings=settings) as sandbox,
+        browser() as found,
+        watched(found, sandbox.slack.url) as page,
+    ):
+        await sandbox.slack.control.faults.do({"fault": "agent", "agent": "node-3", "is": "hang"})
+        await send(page, "/csm selftest cluster-a/node-3")
+        await page.get_by_role("button", name="Cancel").click(timeout=15_000)
+        question = page.get_by_role("dialog", name="Cancel this run?")
+        await question.get_by_role("button", name="Cancel the run").click()
+        await expect(page.get_by_role("main")).to_contain_text("cancelled by @ana", timeout=15_000)
 
 
 async def test_a_stranger_sees_the_refusal_and_nobody_else_does(page: Page) -> None:
