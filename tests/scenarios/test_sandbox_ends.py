@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,14 @@ def announced(sandbox: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def is_gone(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return True
+    """Whether no process of the group is left. One that has ended is there until whoever inherited it has noticed."""
+    give_up = time.monotonic() + 5
+    while time.monotonic() < give_up:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
     return False
 
 
