@@ -58,16 +58,16 @@ class Replicas:
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """While the block runs, no other process is in one. The lock ends with the process; SQLite has one process only."""
+        """While the block runs, no other process is in one. The lock ends with its transaction; SQLite has one process only."""
         if self._store.engine.dialect.name != "postgresql":
             yield
             return
         connection = await asyncio.to_thread(self._store.engine.connect)
         try:
-            await asyncio.to_thread(connection.execute, sa.select(sa.func.pg_advisory_lock(LOCK)))
+            await asyncio.to_thread(connection.execute, sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
             yield
         finally:
-            await asyncio.to_thread(_let_go, connection)
+            await asyncio.to_thread(connection.close)
 
     async def dead(self) -> list[str]:
         """Those who were not heard of for too long, and have not said that they leave."""
@@ -88,12 +88,6 @@ class Replicas:
     async def forget(self, replica: str) -> None:
         """Somebody has taken over what a dead process had."""
         await self._store.gather(lambda c: c.execute(sa.delete(replicas).where(replicas.c.id == replica)))
-
-
-def _let_go(connection: sa.Connection) -> None:
-    """Not back into the pool: what is closed holds no lock."""
-    connection.invalidate()
-    connection.close()
 
 
 def _now(connection: sa.Connection) -> float:
