@@ -100,10 +100,11 @@ async def _run(desk: Desk, body: Mapping[str, Any], *, command: str, target: str
 
 
 def joined(record: RunRecord | None) -> Payload | None:
-    """What a person is told whose command joins a run that is on."""
+    """What a person is told whose command joins a run that is on, or was a moment ago."""
     if record is None:
         return None
-    return ephemeral.joined(record.request.id, record.permalink, max(0.0, time.time() - record.request.accepted_at))
+    ago_s = max(0.0, time.time() - record.request.accepted_at)
+    return ephemeral.joined(record.request.id, record.permalink, ago_s, on=record.on)
 
 
 async def _runs(desk: Desk, target: str | None, user: str, channel: str) -> Payload:
@@ -146,5 +147,5 @@ async def cancel(desk: Desk, run: str, user: str, channel: str) -> Payload:
         return await desk.refuse(user, channel, "cancel", decision.reason, target=request.target, run=run)
     if await desk.runs.cancel(run, user, channel):
         return ephemeral.notice(f"{run} is being cancelled; what was found so far is kept.")
-    why = "has ended already" if record.state == "done" else "is being cancelled already"
+    why = "has ended already" if not record.on else "is being cancelled already"
     return ephemeral.notice(f"{run} {why}.")

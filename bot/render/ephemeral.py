@@ -65,12 +65,19 @@ def runs_list(reports: Sequence[Report | str]) -> Payload:
     return _list("Recent runs", lines, "There is no run yet.")
 
 
-def joined(run: str, permalink: str, since: datetime | float) -> Payload:
-    """The line was typed while the same run was on. `since`: when that one began, or how many seconds ago."""
+def joined(run: str, permalink: str, since: datetime | float, *, on: bool = True) -> Payload:
+    """
+    The line was typed while the same run was on, or so soon after it that its answer is taken again.
+
+    `since`: when that one began, or how many seconds ago.
+    """
     ago = f"{duration(since)} ago" if isinstance(since, int | float) else f"at {since:%H:%M:%S} UTC"
     url = safe_link(permalink)
     link = f" <{escape(url)}|Open its thread>" if url else ""
-    said = f"ℹ️ The same command was started {ago} and is still on: you have joined run {mrkdwn(run, 60)}.{link}"
+    name = mrkdwn(run, 60)
+    said = f"ℹ️ The same command was started {ago} and is still on: you have joined run {name}.{link}"
+    if not on:
+        said = f"ℹ️ The same command was started {ago}: the answer of run {name} is taken, since no Agent is asked again so soon.{link}"
     return _payload(said, section(said))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot.storage.audit import note
-from bot.storage.records import WITHOUT_JSON, Accepted, RunRecord, RunRequest, entry_of, record
+from bot.storage.records import ON, WITHOUT_JSON, Accepted, RunRecord, RunRequest, entry_of, record
 from bot.storage.schema import runs
 
 _KNOWN = sa.select(runs.c.id).where(runs.c.id.in_(sa.bindparam("ids", expanding=True)))
@@ -21,7 +21,7 @@ _OPEN = (
         runs.c.target.in_(sa.bindparam("targets", expanding=True)),
         runs.c.agent.in_(sa.bindparam("agents", expanding=True)),
         runs.c.cancelled_by == "",
-        sa.or_(runs.c.state != "done", runs.c.accepted_at >= sa.bindparam("since")),
+        sa.or_(ON, runs.c.accepted_at >= sa.bindparam("since")),
     )
     .order_by(runs.c.accepted_at)
 )
@@ -87,7 +87,7 @@ class _Open:
             each
             for agent in {"", request.agent}
             for each in self._records[request.command, request.target, agent]
-            if each.state != "done" or each.request.accepted_at >= since
+            if each.on or each.request.accepted_at >= since
         ]
         return max(found, key=lambda each: each.request.accepted_at, default=None)
 

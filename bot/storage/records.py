@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
+
 from bot.storage.audit import Entry
 from bot.storage.schema import runs
 from handlers.model import Report
 
 WITHOUT_JSON = tuple(column for column in runs.c if column.name not in {"inventory", "report"})
 """A run's columns that are small."""
+
+ON = sa.and_(runs.c.state != "done", runs.c.verdict.is_(None))
+"""`RunRecord.on`, for the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,11 @@ class RunRecord:
     cancelled_by: str
     permalink: str
     report: Report | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether something may still be found: its Agents are being asked, or will be. Its thread may come later."""
+        return self.state != "done" and self.verdict is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from bot.storage import audit
 from bot.storage.accepting import Asked, accept_all
 from bot.storage.audit import Entry, note
 from bot.storage.migrate import migrate
-from bot.storage.records import WITHOUT_JSON, Accepted, RunRecord, RunRequest, Sent, entry_of, record
+from bot.storage.records import ON, WITHOUT_JSON, Accepted, RunRecord, RunRequest, Sent, entry_of, record
 from bot.storage.schema import posts, results, runs
 from handlers.errors import ConfigurationError
 from handlers.model import Agent, AgentResult, Report
@@ -88,8 +88,8 @@ class Store:
         """
         Make a run durable, once: the same command delivered twice is the same run.
 
-        With `join_since`, a run that covers these Agents, and has not ended or was accepted after that
-        time, is joined instead. A run over a whole target covers each of its Agents.
+        With `join_since`, a run that covers these Agents, and is on or was accepted after that time, is
+        joined instead. A run over a whole target covers each of its Agents.
         """
         accepted: Accepted = await self._waiting_in(self._asked, Asked(request, join_since))
         return accepted
@@ -115,7 +115,7 @@ class Store:
 
     async def cancel(self, run: str, by: str, where: str = "terminal") -> bool:
         """Ask for a run's end. False when it has ended or somebody asked before."""
-        statement = sa.update(runs).where(runs.c.id == run, runs.c.state != "done", runs.c.cancelled_by == "")
+        statement = sa.update(runs).where(runs.c.id == run, ON, runs.c.cancelled_by == "")
 
         def transaction(connection: sa.Connection) -> bool:
             asked = bool(connection.execute(statement.values(cancelled_by=by)).rowcount)

@@ -16,7 +16,7 @@ async def test_edge_is_practised_on_and_taken_away_again(
     monkeypatch.setenv("DOCKER_HOST", engine.csm_url)
     before = {container["Id"] for container in engine.containers(all=True)}
 
-    async with world(whole_fleet=True, settings={"limits": {"min_interval": "1s"}}) as made:
+    async with world(whole_fleet=True, settings={"limits": {"min_interval": "0s"}}) as made:
         await made.edge_is_up()
         one, two = made.agents("edge")
         ana = Driver(made.slack)

@@ -147,6 +147,19 @@ async def test_equal_action_ids_are_told_apart_by_their_blocks(slack: LocalSlack
     assert (await app.got())["actions"][0]["value"] == "1"
 
 
+async def test_a_message_that_is_updated_under_a_buttons_question_still_takes_the_click(
+    slack: LocalSlack, api: Client, app: SocketApp
+) -> None:
+    asked = {"channel": CHANNEL, "text": "x", "blocks": [actions(button("a", value="1"))]}
+    ts = (await api.ok("chat.postMessage", **asked))["ts"]
+    (shown,) = [each for each in messages(slack) if each["ts"] == ts]
+    await api.ok("chat.update", ts=ts, **asked)
+    await slack.people.click("ana", CHANNEL, ts, "a", block_id=shown["blocks"][0]["block_id"])
+
+    click = await app.got("block_actions")
+    assert click["actions"][0]["block_id"] == click["message"]["blocks"][0]["block_id"]
+
+
 async def test_an_app_that_does_not_take_a_click_is_said(slack: LocalSlack, api: Client, app: SocketApp) -> None:
     ts = (await api.ok("chat.postMessage", channel=CHANNEL, text="x", blocks=[actions()]))["ts"]
     app.answers["block_actions"] = None

@@ -82,11 +82,16 @@ class Hands:
 def element_named(
     blocks: Sequence[Mapping[str, Any]], action_id: str, block_id: str
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """What has this action_id, and the block that it is in. Raises `BadRequest`."""
-    for block, element in elements_of(blocks):
-        if element["action_id"] == action_id and block_id in ("", block["block_id"]):
-            return block, element
-    raise BadRequest(f"there is nothing to click with the action_id {action_id!r}")
+    """
+    What has this action_id, and the block that it is in. Raises `BadRequest`.
+
+    The message may have been updated while the person was reading the button's question, and a block that is given
+    no id gets a new one with each update; then it is the element of that action_id that was meant.
+    """
+    found = [(block, element) for block, element in elements_of(blocks) if element["action_id"] == action_id]
+    if not found:
+        raise BadRequest(f"there is nothing to click with the action_id {action_id!r}")
+    return next((each for each in found if each[0]["block_id"] == block_id), found[0])
 
 
 def newest(

@@ -83,6 +83,15 @@ async def test_a_run_that_ended_is_joined_for_a_minute(store: Store, accepted_at
     assert bool(second.joined) is joins
 
 
+async def test_a_run_whose_verdict_is_in_is_neither_joined_nor_cancelled_though_its_thread_is_still_told(
+    store: Store,
+) -> None:
+    await store.accept(REQUEST, join_since=940.0)
+    await store.update_run("r-1", state="running", verdict="fail")
+    assert not await store.cancel("r-1", "U1")
+    assert (await store.accept(replace(REQUEST, id="r-2", accepted_at=1061.0), join_since=1001.0)).fresh
+
+
 async def test_a_cancelled_run_is_not_joined(store: Store) -> None:
     await store.accept(REQUEST, join_since=940.0)
     assert await store.cancel("r-1", "U1")
