@@ -19,6 +19,9 @@ from bot.storage.store import Store
 LOCK = 0x63736D72
 """PostgreSQL's advisory lock of those who look for runs that nobody carries out."""
 
+TURN_S = 0.05
+"""How soon the lock is tried again while another process has it."""
+
 
 class Replicas:
     """The processes of a store."""
@@ -58,16 +61,17 @@ class Replicas:
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """While the block runs, no other process is in one. The lock ends with its transaction; SQLite has one process only."""
+        """While the block runs, no other process is in one. SQLite has one process only."""
         if self._store.engine.dialect.name != "postgresql":
             yield
             return
-        connection = await asyncio.to_thread(self._store.engine.connect)
+        lock = _Lock(self._store.engine)
         try:
-            await asyncio.to_thread(connection.execute, sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+            while not await self._store.in_thread(lock.take):  # noqa: ASYNC110 - another process is waited for
+                await asyncio.sleep(TURN_S)
             yield
         finally:
-            await asyncio.to_thread(connection.close)
+            await self._store.in_thread(lock.give)
 
     async def dead(self) -> list[str]:
         """Those who were not heard of for too long, and have not said that they leave."""
@@ -88,6 +92,29 @@ class Replicas:
     async def forget(self, replica: str) -> None:
         """Somebody has taken over what a dead process had."""
         await self._store.gather(lambda c: c.execute(sa.delete(replicas).where(replicas.c.id == replica)))
+
+
+class _Lock:
+    """
+    The advisory lock, held by a transaction of its own: it ends with that one, whatever becomes of the process.
+
+    It is tried for, not waited for, so that no thread is left waiting in the database when a process is stopped.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._held = contextlib.ExitStack()
+
+    def take(self) -> bool:
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(self._engine.connect())
+            taken = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(LOCK))))
+            if taken:
+                self._held = stack.pop_all()
+        return taken
+
+    def give(self) -> None:
+        self._held.close()
 
 
 def _now(connection: sa.Connection) -> float:

@@ -12,14 +12,15 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from handlers.errors import DeadlineExceeded, ExecError, Output, OutputLimitExceeded
 from handlers.model import Agent, Platform
+from handlers.uninterrupted import uninterrupted
 
 T = TypeVar("T")
 
@@ -276,14 +277,4 @@ class Conversation:
         return OutputLimitExceeded(f"it printed more than {self._limits.max_bytes} bytes and was ended")
 
 
-async def uninterrupted(ending: Coroutine[Any, Any, T]) -> T:
-    """Await `ending` to its end, also when this task is being cancelled; then go on being cancelled."""
-    task = asyncio.ensure_future(ending)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
-
-
-__all__ = ["Completed", "Conversation", "Executor", "Limits", "Session", "Stream", "converse", "run", "uninterrupted"]
+__all__ = ["Completed", "Conversation", "Executor", "Limits", "Session", "Stream", "converse", "run"]

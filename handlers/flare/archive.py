@@ -14,11 +14,12 @@ from typing import BinaryIO
 from handlers.agent.findings import CODES
 from handlers.agent.flare_archive import Contents, Stopped, Unreadable, read_contents
 from handlers.errors import BinaryMissing, ExecError, OutputLimitExceeded
-from handlers.executors.base import Completed, Executor, Limits, converse, run, uninterrupted
+from handlers.executors.base import Completed, Executor, Limits, converse, run
 from handlers.executors.ending import PYTHONS
 from handlers.flare.request import FlareSettings
 from handlers.model import Agent
 from handlers.ports import Scratch
+from handlers.uninterrupted import uninterrupted
 
 _HASH = re.compile(rb"^\\?([0-9a-f]{64})\b")
 _PROGRAM = """

@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from handlers.errors import ExecError
-from handlers.executors.base import Conversation, uninterrupted
+from handlers.executors.base import Conversation
+from handlers.uninterrupted import uninterrupted
 
 NO_WRITE_S = 2.0
 NO_END_S = 3.0

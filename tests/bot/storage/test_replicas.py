@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from bot.storage.replicas import Replicas
 from bot.storage.store import Store
+from tests.postgres import Postgres
 
 
 @pytest.fixture
@@ -33,3 +35,44 @@ async def test_who_was_taken_for_dead_and_forgotten_is_found_when_it_leaves(repl
     await replicas.left("1-a")
 
     assert await replicas.dead() == ["1-a"]
+
+
+@pytest.mark.needs_postgres
+@pytest.mark.timeout(60)
+async def test_whoever_is_cancelled_at_any_moment_leaves_nothing_locked(postgres: Postgres) -> None:
+    url = postgres.database()
+    stores = [await Store.open(url) for _ in range(2)]
+    here, there = (Replicas(store, dead_after_s=10) for store in stores)
+
+    async def stay() -> None:
+        async with here.alone():
+            await asyncio.sleep(0.001)
+
+    # While it connects, takes the lock, has it, and gives it back.
+    for moment in range(100):
+        staying = asyncio.create_task(stay())
+        await asyncio.sleep(moment * 4e-5)
+        staying.cancel()
+        await asyncio.wait({staying})
+        async with there.alone():
+            pass
+    for store in stores:
+        await store.aclose()
+
+
+@pytest.mark.needs_postgres
+async def test_nobody_is_alone_while_somebody_else_is(postgres: Postgres) -> None:
+    url = postgres.database()
+    stores = [await Store.open(url) for _ in range(4)]
+    inside: list[int] = []
+
+    async def enter(number: int) -> None:
+        async with Replicas(stores[number], dead_after_s=10).alone():
+            inside.append(number)
+            assert inside == [number]
+            await asyncio.sleep(0.01)
+            inside.remove(number)
+
+    await asyncio.gather(*(enter(number) for number in range(4)))
+    for store in stores:
+        await store.aclose()
