@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from bot import grammar
 from bot.clock import SystemClock
 from bot.commands import flaring
-from bot.flare import Ending, Flare, FlareParts
+from bot.flare import Flare, FlareParts
+from bot.flare_ending import Ending
 from bot.listeners.desk import run_id
 from bot.render.flare_text import review_text
 from bot.settings import Settings

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from bot.clock import SystemClock
+from bot.examination_runs import Command
 from bot.flare import Held
-from bot.runs import Command, Flaring
+from bot.runs import Flaring
 from bot.scratch import TemporaryScratch
 from bot.settings import Settings
 from handlers.executors.base import Executor

@@ -13,38 +13,30 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Protocol
 
 import structlog
 
+from bot.flare_ending import BY_OUTCOME, WORDS, Ending, afterwards, ended_result, in_doubt
 from bot.progress import FlareProgress
 from bot.storage.approvals import OPEN, UNDECIDED, Approval, Approvals, State
 from bot.storage.store import RunRequest, Store
-from handlers.agent.findings import KINDS
 from handlers.errors import NoAgents, TargetError
 from handlers.executors.base import Executor
 from handlers.flare import FlareFailed, FlareRequest
 from handlers.model import (
     Agent,
     AgentResult,
-    Finding,
-    FlareOutcome,
-    FlareRecord,
     FlareReview,
-    Installation,
-    Platform,
     Report,
     Verdict,
     count,
 )
 from handlers.ports import Clock
-from handlers.remediation import remediate
-from handlers.version import from_tag
 
 log = structlog.get_logger(__name__)
 
@@ -89,57 +81,9 @@ class Hold(Protocol):
         ...
 
 
-class Ending(StrEnum):
-    """How a flare ended."""
-
-    UPLOADED = "uploaded"
-    DECLINED = "declined"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-    STOPPED = "stopped"
-    """csm was stopped in good order."""
-    LOST = "lost"
-    """The process that held the archive is gone."""
-    ENDED_EARLY = "ended_early"
-    """The Agent's command ended, or the connection to it did."""
-    NOT_BUILT = "not_built"
-    NOT_SHOWN = "not_shown"
-    """Slack did not take the review, so nobody could look at it."""
-    NOT_UPLOADED = "not_uploaded"
-    """Approved, and not uploaded all the same: the archive had changed, or was gone."""
-    FAILED = "failed"
-    """Approved and sent, and the Agent says that the upload failed."""
-    IN_DOUBT = "in_doubt"
-    """Approved, and it was not seen whether it was uploaded."""
-
-
-WORDS: Mapping[Ending, str] = {
-    Ending.UPLOADED: "It was uploaded.",
-    Ending.DECLINED: "It was declined. Nothing was uploaded.",
-    Ending.EXPIRED: "Nobody approved it in time. Nothing was uploaded.",
-    Ending.CANCELLED: "The run was cancelled. Nothing was uploaded.",
-    Ending.STOPPED: "csm was stopped while it held the archive. Nothing was uploaded; prepare it again.",
-    Ending.LOST: "The process that held the archive is gone. Nothing was uploaded; prepare it again.",
-    Ending.ENDED_EARLY: "The Agent's command ended before anybody decided. Nothing was uploaded; prepare it again.",
-    Ending.NOT_BUILT: "There is no archive, so nothing was uploaded.",
-    Ending.NOT_SHOWN: "The review could not be shown, so nobody could approve it. Nothing was uploaded.",
-    Ending.NOT_UPLOADED: "It was approved, and nothing was uploaded all the same.",
-    Ending.FAILED: "It was approved, and the upload failed.",
-    Ending.IN_DOUBT: "It was approved, and the connection was lost while it was being uploaded: whether it arrived is not "
-    "known. Look for it in the case before it is prepared again.",
-}
-"""What people are told where the Agent's own result does not say more."""
-
 MOST_COPIED = 64 * 1024 * 1024
 """Bytes of an archive of which a copy is kept; it is in memory once while it is."""
 
-_BY_OUTCOME: Mapping[str, Ending] = {
-    "uploaded": Ending.UPLOADED,
-    "declined": Ending.DECLINED,
-    "not_uploaded": Ending.NOT_UPLOADED,
-    "failed": Ending.FAILED,
-    "in_doubt": Ending.IN_DOUBT,
-}
 _GIVEN_UP = (State.BUILDING, State.WAITING, State.APPROVED, State.DECLINED)
 """States in which nothing has been written yet."""
 
@@ -261,7 +205,7 @@ class Flare:
         if not keeping.cancelled():
             return keeping.result()
         await self._ended(self._how)
-        return await self._keep_result(_result(agent, self._how, None))
+        return await self._keep_result(ended_result(agent, self._how, None))
 
     async def _keep(self, agent: Agent) -> AgentResult:
         asked = FlareRequest(case=self.request.case_id, email=self.request.email)
@@ -280,7 +224,7 @@ class Flare:
             return await self._declined(agent, held, await self._ending())
         early = await self._awaited(held)
         if isinstance(early, AgentResult):
-            await self._ended(_in_doubt(early) or Ending.ENDED_EARLY)
+            await self._ended(in_doubt(early) or Ending.ENDED_EARLY)
             return await self._keep_result(early)
         if early is Ending.UPLOADED:
             return await self._approved(agent, held)
@@ -345,7 +289,7 @@ class Flare:
             return await self._declined(agent, held, await self._ending())
         self._to(State.UPLOADING, "Uploading")
         result = await self._keep_result(await held.approve())
-        how = _BY_OUTCOME[result.flare.outcome.kind] if result.flare else Ending.IN_DOUBT
+        how = BY_OUTCOME[result.flare.outcome.kind] if result.flare else Ending.IN_DOUBT
         await self._ended(how)
         if self.on_copy and how is Ending.UPLOADED and (archive := await held.copy(MOST_COPIED)):
             await self.on_copy(held.review, archive)
@@ -353,9 +297,9 @@ class Flare:
 
     async def _declined(self, agent: Agent, held: Held, how: Ending) -> AgentResult:
         result = await held.decline(WORDS[how])
-        doubt = _in_doubt(result)
+        doubt = in_doubt(result)
         if not doubt and how is not Ending.DECLINED:
-            result = _result(agent, how, held.review, like=result)
+            result = ended_result(agent, how, held.review, like=result)
         await self._keep_result(result)
         await self._ended(doubt or how)
         return result
@@ -365,7 +309,7 @@ class Flare:
     async def _left_behind(self) -> Report:
         """What is known of an archive that another process, or an earlier life of this one, was holding."""
         kept = next(iter((await self._parts.store.results(self.request.id)).values()), None)
-        await self._ended(_afterwards((await self._row()).state, kept))
+        await self._ended(afterwards((await self._row()).state, kept))
         if kept is not None:
             return self._report(kept)
         row, agents = await self._row(), await self._parts.store.inventory(self.request.id)
@@ -373,7 +317,7 @@ class Flare:
         if not agents:
             return self._report(None, WORDS[how])
         self._agent = agents[0]
-        return self._report(await self._keep_result(_result(agents[0], how, row.review)))
+        return self._report(await self._keep_result(ended_result(agents[0], how, row.review)))
 
     # -- how --------------------------------------------------------------------------------------------------
 
@@ -437,56 +381,6 @@ def chosen(agents: Sequence[Agent], target: str, name: str) -> Agent:
     if not name:
         raise NoAgents(f"{target} has {len(agents)} Agents; name one, such as {target}/{names[0]}.")
     raise NoAgents(f"{target} has no Agent named {name}. The nearest of its {len(names)} are: {near}.")
-
-
-def _result(agent: Agent, how: Ending, review: FlareReview | None, *, like: AgentResult | None = None) -> AgentResult:
-    """The result of a flare that ended without the Agent's own word for it, or for another reason than it knows."""
-    kind = "in_doubt" if how is Ending.IN_DOUBT else "not_uploaded"
-    outcome = FlareOutcome.model_validate({"kind": kind, "message": WORDS[how]})
-    verdict = Verdict.SKIPPED if how in {Ending.EXPIRED, Ending.CANCELLED, Ending.STOPPED} else Verdict.UNKNOWN
-    record = FlareRecord(review=review, outcome=outcome) if review else None
-    if like is not None:
-        return like.model_copy(update={"verdict": verdict, "reason": WORDS[how], "flare": record})
-    left = () if review is None else (left_behind(agent, review),)
-    return AgentResult(
-        agent=agent.name,
-        platform=Platform(agent.platform),
-        installation=Installation(agent.installation),
-        node=agent.node,
-        agent_version=agent.version,
-        verdict=verdict,
-        reason=WORDS[how],
-        argv=review.argv if review else (),
-        container=review.container if review else None,
-        why=review.why if review else "",
-        findings=left,
-        flare=record,
-    )
-
-
-def _afterwards(state: State, kept: AgentResult | None) -> Ending:
-    """How it ended, for whoever comes after the process that held it; `kept` is what the Agent had answered by then."""
-    if state is State.UPLOADING:
-        return _BY_OUTCOME[kept.flare.outcome.kind] if kept and kept.flare else Ending.IN_DOUBT
-    return Ending.DECLINED if state is State.DECLINED else Ending.LOST
-
-
-def left_behind(agent: Agent, review: FlareReview) -> Finding:
-    """How to remove an archive that nobody holds any more."""
-    kind, container = KINDS["flare.left_behind"], review.container or ""
-    return Finding(
-        code="flare.left_behind",
-        severity=kind.severity,
-        summary=kind.summary.format(agent=agent.name, detail=f"{container}: {review.path}".removeprefix(": ")),
-        remediation=remediate(
-            "flare.left_behind", agent, from_tag(agent.version or ""), container=container, archive=review.path
-        ),
-    )
-
-
-def _in_doubt(result: AgentResult) -> Ending | None:
-    """Whether the Agent did something that it was not asked for."""
-    return Ending.IN_DOUBT if result.flare and result.flare.outcome.kind == "in_doubt" else None
 
 
 async def _nobody(_review: FlareReview) -> None:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import structlog
 
-from bot.delivery import Delivery
-from bot.flare import Ending, Flare, FlareParts
+from bot.flare import Flare, FlareParts
+from bot.flare_ending import Ending
 from bot.live import LiveMessage, Turns
 from bot.messenger import Messenger, Undeliverable
 from bot.render import flare as cards
-from bot.render.post import File
+from bot.render.post import File, Post
 from bot.storage.store import RunRequest, Store
+from bot.workflow import Workflow
 from handlers.executors.base import Executor
-from handlers.model import FlareReview, Report
+from handlers.model import FlareReview
 
 log = structlog.get_logger(__name__)
 
@@ -33,46 +33,68 @@ PRESENTING_S = 15.0
 """How long a card that is being posted may still take when its flare has ended."""
 
 
-@dataclass(frozen=True)
-class FlareRuns:
-    """What a flare's run does besides what every run does. Every method may be repeated."""
+class FlareRuns(Workflow):
+    """Announce, hold until it is decided, record that on the card, close, attach the report."""
 
-    parts: FlareParts
-    store: Store
-    messenger: Messenger
-    delivery: Delivery
-    targets: Mapping[str, Executor]
-    turns: Turns
-    look_s: float
-    """How often the store is asked for decisions that were made elsewhere."""
-    held: dict[str, Flare] = field(default_factory=dict)
-    """The flares that this process is building or holding, by run."""
-    on: set[str] = field(default_factory=set)
-    """The runs that are on in this process: held, or being recorded."""
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set whenever the last of them has ended."""
+    def __init__(
+        self,
+        store: Store,
+        messenger: Messenger,
+        *,
+        parts: FlareParts,
+        targets: Mapping[str, Executor],
+        turns: Turns,
+        look_s: float,
+    ) -> None:
+        super().__init__(store, messenger, parts.clock)
+        self._parts = parts
+        self._targets = targets
+        self._turns = turns
+        self._look_s = look_s
+        """How often the store is asked for decisions that were made elsewhere."""
+        self._held: dict[str, Flare] = {}
+        """The flares that this process is building or holding, by run."""
+        self._on: set[str] = set()
+        """The runs that are on in this process: held, or being recorded."""
+        self._idle = asyncio.Event()
+        """Set whenever the last of them has ended."""
 
-    def flare(self, request: RunRequest) -> Flare:
-        """The flare of a request."""
-        return Flare(request, self.targets[request.target], self.parts)
+    # -- the workflow ---------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def carrying_out(self, run: str) -> Iterator[None]:
-        """While a run is carried out, a process that is stopped waits for it a little."""
-        self.on.add(run)
+    async def carry_out(self, run: str) -> None:
+        """As every run; and a process that is stopped meanwhile waits for it a little."""
+        self._on.add(run)
         try:
-            yield
+            await super().carry_out(run)
         finally:
-            self.on.discard(run)
-            if not self.on:
-                self.idle.set()
+            self._on.discard(run)
+            if not self._on:
+                self._idle.set()
 
-    async def hold(self, request: RunRequest) -> None:
+    def opening(self, request: RunRequest) -> Post:
+        """The run's one message, before the Agent was found."""
+        return cards.progress(self._flare(request).progress)
+
+    async def proceed(self, run: str) -> None:
+        """Hold the archive's question; then the card is the record, and the message the outcome."""
+        await self.step("hold", self._hold, run)
+        await self.step("record", self._record, run)
+        await self.step("close", self._close, run)
+        await self.step("attach", self.attach, run)
+
+    async def own_up(self, request: RunRequest) -> None:
+        """Nothing is uploaded any more, and the card and the message say so."""
+        report = await self._flare(request).give_up()
+        await self.store.finish(request.id, report, self.now())
+        await self._record(request.id)
+        await self._close(request.id)
+
+    async def _hold(self, run: str) -> None:
         """Build, show, wait, do as was decided, and keep the report."""
-        run = request.id
-        flare = self.held[run] = self.flare(request)
+        request = (await self.record(run)).request
         opening = await self.delivery.opening(run)
-        progress = LiveMessage(self.messenger, opening, lambda: cards.progress(flare.progress), self.turns)
+        flare = self._held[run] = self._flare(request)
+        progress = LiveMessage(self.messenger, opening, lambda: cards.progress(flare.progress), self._turns)
         presenting: list[asyncio.Task[None]] = []
 
         async def present(review: FlareReview) -> None:
@@ -82,7 +104,7 @@ class FlareRuns:
         try:
             async with progress as live:
                 flare.on_change, flare.on_review = live.changed, present
-                if self.parts.keep_copy:
+                if self._parts.keep_copy:
                     flare.on_copy = lambda review, archive: self._keep_copy(run, review, archive)
                 report = await flare.carry_out()
             # A call that is on its way must not reach Slack after the record: its buttons would look alive.
@@ -91,31 +113,19 @@ class FlareRuns:
         finally:
             for task in presenting:
                 task.cancel()
-            self.held.pop(run, None)
-        await self.store.finish(run, report, self.parts.clock.now().timestamp())
+            self._held.pop(run, None)
+        await self.store.finish(run, report, self.now())
 
-    async def give_up(self, request: RunRequest) -> None:
-        """Nothing more is done for this flare, and its report says what is known."""
-        report = await self.flare(request).give_up()
-        await self.store.finish(request.id, report, self.parts.clock.now().timestamp())
-
-    async def close(self, request: RunRequest, report: Report, cancelled_by: str) -> None:
-        """Turn the run's message into the outcome."""
-        row = await self.parts.approvals.get(request.id)
-        ending, decided_by = (row.ending, row.decided_by) if row else ("", "")
-        await self.delivery.show(request.id, cards.closing(report, ending, decided_by, cancelled_by))
-
-    async def record(self, request: RunRequest, report: Report) -> None:
+    async def _record(self, run: str) -> None:
         """Turn the card into the record of what was decided, if there is a card."""
-        run = request.id
         if await self.store.post(run, CARD) is None:
             return
         opening = await self.delivery.opening(run)
-        row = await self.parts.approvals.get(run)
+        row = await self._parts.approvals.get(run)
         assert row is not None, f"{run} has a card, so it was claimed"
         assert row.review is not None, f"{run} has a card, so there was an archive"
         post = cards.record(
-            report,
+            await self.report(run),
             row.review,
             ending=row.ending,
             decided_by=row.decided_by,
@@ -127,37 +137,55 @@ class FlareRuns:
         except Undeliverable as error:
             log.warning("flare.card_not_updated", run=run, error=error.error)
 
+    async def _close(self, run: str) -> None:
+        """Turn the run's message into the outcome."""
+        row = await self._parts.approvals.get(run)
+        ending, decided_by = (row.ending, row.decided_by) if row else ("", "")
+        cancelled_by = (await self.record(run)).cancelled_by
+        await self.delivery.show(run, cards.closing(await self.report(run), ending, decided_by, cancelled_by))
+
+    # -- what happens meanwhile -----------------------------------------------------------------------------------
+
     def decided(self, run: str) -> None:
         """Somebody has decided here: do not wait to find it in the store."""
-        if flare := self.held.get(run):
+        if flare := self._held.get(run):
             flare.decided()
 
     def end(self, run: str, how: Ending) -> None:
         """End a flare that this process holds."""
-        if flare := self.held.get(run):
+        if flare := self._held.get(run):
             flare.end(how)
+
+    async def show_record(self, run: str) -> None:
+        """Somebody clicked on a card of an ended run, so it may look alive: make it the record."""
+        record = await self.store.run(run)
+        if record is not None and record.report is not None:
+            await self._record(run)
 
     async def watch(self) -> None:
         """Notice, for as long as it runs, what was decided or cancelled through another process."""
         while True:
             try:
-                if self.held:
-                    for run, cancelled in await self.parts.approvals.news(self.parts.holder):
+                if self._held:
+                    for run, cancelled in await self._parts.approvals.news(self._parts.holder):
                         self.end(run, Ending.CANCELLED) if cancelled else self.decided(run)
             except Exception:
                 log.exception("flare.watch_failed")
-            await asyncio.sleep(self.look_s)
+            await asyncio.sleep(self._look_s)
 
     async def stop(self, patience_s: float) -> None:
         """End all that are held; returns when they have ended and their cards say so, or patience is at its end."""
-        for flare in list(self.held.values()):
+        for flare in list(self._held.values()):
             flare.end(Ending.STOPPED)
-        self.idle.clear()
-        if self.on:
+        self._idle.clear()
+        if self._on:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.idle.wait(), patience_s)
+                await asyncio.wait_for(self._idle.wait(), patience_s)
 
-    # -- how ----------------------------------------------------------------------------------------------------
+    # -- how --------------------------------------------------------------------------------------------------------
+
+    def _flare(self, request: RunRequest) -> Flare:
+        return Flare(request, self._targets[request.target], self._parts)
 
     async def _keep_copy(self, run: str, review: FlareReview, archive: bytes) -> None:
         """Put the archive into the thread. It went to Datadog already, so a copy that fails changes nothing."""
@@ -173,8 +201,8 @@ class FlareRuns:
         """Post the card without its buttons, then the list of files, then give the card its buttons."""
         run = request.id
         opening = await self.delivery.opening(run)
-        expires_at = request.accepted_at + self.parts.expires_s
-        asked = (run, self.held[run].progress.target, request.requested_by, review, expires_at)
+        expires_at = request.accepted_at + self._parts.expires_s
+        asked = (run, self._held[run].progress.target, request.requested_by, review, expires_at)
         sent = await self.messenger.post_once(
             run, cards.card(*asked, buttons=False), channel=opening.channel, thread_ts=opening.ts
         )

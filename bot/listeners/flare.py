@@ -17,7 +17,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 
 from bot import grammar
-from bot.flare import WORDS, Ending
+from bot.flare_ending import WORDS, Ending
 from bot.listeners.desk import Desk, origin, run_id, tell
 from bot.render import ephemeral
 from bot.render import flare as cards

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from bot.flare import left_behind
+from bot.flare_ending import left_behind
 from handlers.executors.base import Executor
 from handlers.flare import FlareRequest
 from handlers.model import (

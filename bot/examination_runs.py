@@ -1,0 +1,184 @@
+"""The runs of commands that ask every Agent, in Slack: progress in one message, then the verdict, then the thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from bot import tracing
+from bot.examination import Ask, Examination, Pace, Places
+from bot.live import LiveMessage, Turns
+from bot.messenger import Messenger
+from bot.render import slack
+from bot.render import thread as thread_of
+from bot.render.post import Post
+from bot.storage.store import RunRequest, Store
+from bot.workflow import Workflow
+from handlers.errors import TargetError
+from handlers.executors.base import Executor
+from handlers.model import Report
+from handlers.ports import Clock
+
+log = structlog.get_logger(__name__)
+
+CANCEL_POLL_S = 1.0
+"""How soon a cancellation from another process is noticed."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the run engine needs to know of a command that asks every Agent."""
+
+    ask: Ask
+    events_url: Callable[[Report], str | None] = lambda _report: None
+    """A link to what the command left behind in Datadog."""
+    min_interval_s: float | None = None
+    """Within which an Agent's last answer is taken again; `None` for what the settings say."""
+
+    def pace(self, usual: Pace) -> Pace:
+        """How hard targets are worked by this command."""
+        return usual if self.min_interval_s is None else replace(usual, min_interval_s=self.min_interval_s)
+
+
+class ExaminationRuns(Workflow):
+    """Announce, examine, close, tell the thread, attach the report."""
+
+    def __init__(
+        self,
+        store: Store,
+        messenger: Messenger,
+        clock: Clock,
+        *,
+        targets: Mapping[str, Executor],
+        commands: Mapping[str, Command],
+        pace: Pace,
+        turns: Turns,
+    ) -> None:
+        super().__init__(store, messenger, clock)
+        self._targets = targets
+        self._commands = commands
+        self._pace = pace
+        self._places = Places(pace)
+        self._turns = turns
+        self._on: dict[str, Examination] = {}
+
+    @property
+    def on(self) -> int:
+        """How many runs are examining Agents right now."""
+        return len(self._on)
+
+    def cancel(self, run: str) -> None:
+        """End an examination that is on in this process; what was found so far is kept."""
+        if examination := self._on.get(run):
+            examination.cancel()
+
+    def min_interval_s(self, command: str) -> float:
+        """How long a run's answer stands for whoever asks again."""
+        return self._commands[command].pace(self._pace).min_interval_s
+
+    # -- the workflow ---------------------------------------------------------------------------------------------
+
+    def opening(self, request: RunRequest) -> Post:
+        """The run's one message, with nothing known yet."""
+        return slack.opening(self._examination(request).progress)
+
+    async def proceed(self, run: str) -> None:
+        """Examine; then say what was found, in as many replies as it takes."""
+        with tracing.span("run", run=run):
+            await self.step("examine", self._examine, run)
+        await self.step("close", self._close, run)
+        for number in range(await self.step("count", self._count, run)):
+            await self.step(f"tell {number}", self._tell, run, number)
+        await self.step("attach", self.attach, run)
+
+    async def own_up(self, request: RunRequest) -> None:
+        """Say in the run's message that csm failed."""
+        reason = f"csm itself failed in {request.id}. Nothing is known about the Agents from this run."
+        remedy = f"Ask again. If it happens again, the log of csm has the details under {request.id}."
+        await self.delivery.show(request.id, slack.failed(self._examination(request).progress, reason, remedy))
+
+    async def _examine(self, run: str) -> None:
+        """Ask the Agents, show how it goes, and keep the report."""
+        opening = await self.delivery.opening(run)
+        examination = self._on[run] = self._examination((await self.record(run)).request)
+        live = LiveMessage(self.messenger, opening, lambda: slack.opening(examination.progress), self._turns)
+        try:
+            async with live, self._cancellable(examination):
+                examination.on_change = live.changed
+                report = await self._examined(examination)
+        finally:
+            del self._on[run]
+        await self.store.finish(run, report, self.now())
+
+    async def _examined(self, examination: Examination) -> Report:
+        request = examination.request
+        try:
+            await examination.examine()
+            return await examination.report()
+        except TargetError as error:
+            await self.store.update_run(request.id, state="running")
+            log.info("run.target_failed", run=request.id, target=request.target, error=type(error).__name__)
+            return examination.failed(error)
+
+    async def _close(self, run: str) -> None:
+        """Turn the run's message into the verdict."""
+        report = await self.report(run)
+        if report.agents:
+            post = slack.closing(report)
+        else:
+            request = (await self.record(run)).request
+            post = slack.failed(self._examination(request).progress, report.reason, report.remedy)
+        await self.delivery.show(run, post)
+
+    async def _count(self, run: str) -> int:
+        return len(self._thread(await self.report(run)))
+
+    async def _tell(self, run: str, number: int) -> None:
+        await self.delivery.tell(run, self._thread(await self.report(run))[number])
+
+    # -- how --------------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _cancellable(self, examination: Examination) -> AsyncIterator[None]:
+        """Notice a cancellation that another process, or an earlier life of this one, was asked for."""
+
+        async def watch() -> None:
+            while not await self._cancelled(examination.request.id):
+                await self.clock.sleep(CANCEL_POLL_S)
+            examination.cancel()
+
+        watching = asyncio.create_task(watch(), name=f"watch {examination.request.id}")
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
+
+    async def _cancelled(self, run: str) -> bool:
+        try:
+            return bool(await self.store.cancelled_by(run))
+        except Exception:
+            # Whether a database that is away for a moment is the run's end is for the steps to say, not for a look.
+            log.exception("run.watch_failed", run=run)
+            return False
+
+    def _examination(self, request: RunRequest) -> Examination:
+        command = self._commands[request.command]
+        return Examination(
+            request,
+            ask=command.ask,
+            executor=self._targets[request.target],
+            store=self.store,
+            clock=self.clock,
+            pace=command.pace(self._pace),
+            places=self._places,
+        )
+
+    def _thread(self, report: Report) -> list[Post]:
+        if not report.agents:
+            return []
+        return list(thread_of.thread(report, events_url=self._commands[report.command].events_url(report)))

@@ -1,0 +1,123 @@
+"""How a flare ends, what people are told of it, and the result that says so where the Agent's own word does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from bot.storage.approvals import State
+from handlers.agent.findings import KINDS
+from handlers.model import (
+    Agent,
+    AgentResult,
+    Finding,
+    FlareOutcome,
+    FlareRecord,
+    FlareReview,
+    Installation,
+    Platform,
+    Verdict,
+)
+from handlers.remediation import remediate
+from handlers.version import from_tag
+
+
+class Ending(StrEnum):
+    """How a flare ended."""
+
+    UPLOADED = "uploaded"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    STOPPED = "stopped"
+    """csm was stopped in good order."""
+    LOST = "lost"
+    """The process that held the archive is gone."""
+    ENDED_EARLY = "ended_early"
+    """The Agent's command ended, or the connection to it did."""
+    NOT_BUILT = "not_built"
+    NOT_SHOWN = "not_shown"
+    """Slack did not take the review, so nobody could look at it."""
+    NOT_UPLOADED = "not_uploaded"
+    """Approved, and not uploaded all the same: the archive had changed, or was gone."""
+    FAILED = "failed"
+    """Approved and sent, and the Agent says that the upload failed."""
+    IN_DOUBT = "in_doubt"
+    """Approved, and it was not seen whether it was uploaded."""
+
+
+WORDS: Mapping[Ending, str] = {
+    Ending.UPLOADED: "It was uploaded.",
+    Ending.DECLINED: "It was declined. Nothing was uploaded.",
+    Ending.EXPIRED: "Nobody approved it in time. Nothing was uploaded.",
+    Ending.CANCELLED: "The run was cancelled. Nothing was uploaded.",
+    Ending.STOPPED: "csm was stopped while it held the archive. Nothing was uploaded; prepare it again.",
+    Ending.LOST: "The process that held the archive is gone. Nothing was uploaded; prepare it again.",
+    Ending.ENDED_EARLY: "The Agent's command ended before anybody decided. Nothing was uploaded; prepare it again.",
+    Ending.NOT_BUILT: "There is no archive, so nothing was uploaded.",
+    Ending.NOT_SHOWN: "The review could not be shown, so nobody could approve it. Nothing was uploaded.",
+    Ending.NOT_UPLOADED: "It was approved, and nothing was uploaded all the same.",
+    Ending.FAILED: "It was approved, and the upload failed.",
+    Ending.IN_DOUBT: "Whether it was uploaded is not known. Look for it in the case before it is prepared again.",
+}
+"""What people are told where the Agent's own result does not say more."""
+
+BY_OUTCOME: Mapping[str, Ending] = {
+    "uploaded": Ending.UPLOADED,
+    "declined": Ending.DECLINED,
+    "not_uploaded": Ending.NOT_UPLOADED,
+    "failed": Ending.FAILED,
+    "in_doubt": Ending.IN_DOUBT,
+}
+
+
+def ended_result(
+    agent: Agent, how: Ending, review: FlareReview | None, *, like: AgentResult | None = None
+) -> AgentResult:
+    """The result of a flare that ended without the Agent's own word for it, or for another reason than it knows."""
+    kind = "in_doubt" if how is Ending.IN_DOUBT else "not_uploaded"
+    outcome = FlareOutcome.model_validate({"kind": kind, "message": WORDS[how]})
+    verdict = Verdict.SKIPPED if how in {Ending.EXPIRED, Ending.CANCELLED, Ending.STOPPED} else Verdict.UNKNOWN
+    record = FlareRecord(review=review, outcome=outcome) if review else None
+    if like is not None:
+        return like.model_copy(update={"verdict": verdict, "reason": WORDS[how], "flare": record})
+    left = () if review is None else (left_behind(agent, review),)
+    return AgentResult(
+        agent=agent.name,
+        platform=Platform(agent.platform),
+        installation=Installation(agent.installation),
+        node=agent.node,
+        agent_version=agent.version,
+        verdict=verdict,
+        reason=WORDS[how],
+        argv=review.argv if review else (),
+        container=review.container if review else None,
+        why=review.why if review else "",
+        findings=left,
+        flare=record,
+    )
+
+
+def afterwards(state: State, kept: AgentResult | None) -> Ending:
+    """How it ended, for whoever comes after the process that held it; `kept` is what the Agent had answered by then."""
+    if state is State.UPLOADING:
+        return BY_OUTCOME[kept.flare.outcome.kind] if kept and kept.flare else Ending.IN_DOUBT
+    return Ending.DECLINED if state is State.DECLINED else Ending.LOST
+
+
+def left_behind(agent: Agent, review: FlareReview) -> Finding:
+    """How to remove an archive that nobody holds any more."""
+    kind, container = KINDS["flare.left_behind"], review.container or ""
+    return Finding(
+        code="flare.left_behind",
+        severity=kind.severity,
+        summary=kind.summary.format(agent=agent.name, detail=f"{container}: {review.path}".removeprefix(": ")),
+        remediation=remediate(
+            "flare.left_behind", agent, from_tag(agent.version or ""), container=container, archive=review.path
+        ),
+    )
+
+
+def in_doubt(result: AgentResult) -> Ending | None:
+    """Whether the Agent did something that it was not asked for."""
+    return Ending.IN_DOUBT if result.flare and result.flare.outcome.kind == "in_doubt" else None
