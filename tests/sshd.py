@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +38,11 @@ class Sshd:
         await self.process.wait()
 
 
-def _seeing(opt: Path) -> tuple[str, ...]:
+def _seeing(seen: Mapping[str, Path]) -> tuple[str, ...]:
     """What starts a program in a mount namespace of its own."""
-    return ("unshare", "--mount", "sh", "-c", 'mount --bind "$1" /opt && shift && exec "$@"', "sh", str(opt))
+    mounts = "".join('mount --bind "$1" "$2" && shift 2 && ' for _ in seen)
+    places = [word for place, path in seen.items() for word in (str(path), place)]
+    return ("unshare", "--mount", "sh", "-c", f'{mounts}exec "$@"', "sh", *places)
 
 
 def _children(pid: int) -> list[int]:
@@ -49,8 +51,8 @@ def _children(pid: int) -> list[int]:
 
 
 @contextlib.asynccontextmanager
-async def sshd(folder: Path, *options: str, opt: Path | None = None) -> AsyncIterator[Sshd]:
-    """A running server, with more lines of its configuration; `opt` is what its sessions see as `/opt`."""
+async def sshd(folder: Path, *options: str, seen: Mapping[str, Path] | None = None) -> AsyncIterator[Sshd]:
+    """A running server, with more lines of its configuration; `seen` is what its sessions see in those places."""
     assert PROGRAM, "needs openssh-server"
     host, person = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
     host.write_private_key(folder / "host")
@@ -68,7 +70,7 @@ async def sshd(folder: Path, *options: str, opt: Path | None = None) -> AsyncIte
     )
     await asyncio.to_thread(Path("/run/sshd").mkdir, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
-        *(_seeing(opt) if opt else ()),
+        *(_seeing(seen) if seen else ()),
         PROGRAM,
         "-D",
         "-e",

@@ -1,8 +1,5 @@
 """
-Every finding of the self-test and of the flare, with its severity and what it makes of the verdict. One table.
-
-
-Every finding of the self-test and of the tc check, with its severity and what it makes of the verdict. One table.
+Every finding of the self-test, the flare and the tc check, with its severity and what it makes of the verdict. One table.
 
 `fail` is for what was observed to be wrong; whatever kept us from observing is `unknown`. Codes are a fixed
 surface: other programs match on them.

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from handlers.errors import BinaryMissing, ConnectionLost, Denied, NoExitStatus, Unreachable
 from handlers.executors.base import Session, Stream
 from handlers.executors.settings import HostSettings
+from handlers.executors.sudo import SUDO, sudo_spoke
 from handlers.model import Agent, Installation, Platform
 
 CHUNK = 64 * 1024
@@ -46,7 +47,7 @@ class HostExecutor:
     ) -> AsyncIterator[Session]:
         """See `Executor.open`. `container` has no meaning here."""
         del container
-        line = (*(("sudo", "-n") if self._settings.sudo else ()), self._placed(argv[0]), *argv[1:])
+        line = (*(SUDO if self._settings.sudo else ()), self._placed(argv[0]), *argv[1:])
         try:
             process = await asyncio.create_subprocess_exec(
                 *line,
@@ -135,8 +136,8 @@ class HostSession:
     async def exit_status(self) -> int:
         """The exit status; 128 + the signal for a process that died of one."""
         code = await self._process.wait()
-        if self._sudo and code == 1 and self._stderr_tail.startswith(b"sudo: "):
-            said = self._stderr_tail.decode("utf-8", "replace").strip()
+        said = self._stderr_tail.decode("utf-8", "replace").strip()
+        if self._sudo and code == 1 and sudo_spoke(said):
             if "command not found" in said:
                 raise BinaryMissing(f"{self._argv[0]} does not exist on {self._agent}: {said}")
             raise Denied(f"sudo does not let csm run {self._argv[0]} on {self._agent} without a password: {said}")

@@ -29,6 +29,7 @@ from handlers.errors import (
 from handlers.executors.base import Limits, Session, Stream, run
 from handlers.executors.ending import PYTHONS, VARIABLE, ending_argv, is_ending, new_mark
 from handlers.executors.settings import SshSettings
+from handlers.executors.sudo import SUDO, sudo_spoke
 from handlers.model import Agent, Installation, Platform
 
 CHUNK = 64 * 1024
@@ -64,7 +65,7 @@ class SshExecutor:
         )
         try:
             found = await run(
-                self,
+                _WithoutSudo(self),  # which sudo need not allow
                 agent,
                 ("test", "-d", "/opt/datadog-agent"),
                 limits=Limits(deadline_s=self._settings.connect_timeout_s),
@@ -81,9 +82,14 @@ class SshExecutor:
     ) -> AsyncIterator[Session]:
         """See `Executor.open`. `container` has no meaning here."""
         del container
+        async with self.opened(agent, argv, stdin=stdin, sudo=self._settings.sudo) as session:
+            yield session
+
+    @contextlib.asynccontextmanager
+    async def opened(self, agent: Agent, argv: Sequence[str], *, stdin: bool, sudo: bool) -> AsyncIterator[Session]:
+        """Start `argv`, through sudo or not."""
         mark = new_mark()
-        sudo = ("sudo", "-n") if self._settings.sudo else ()
-        line = shlex.join([*sudo, "env", f"{VARIABLE}={mark}", *argv])
+        line = shlex.join([*(SUDO if sudo else ()), "env", f"{VARIABLE}={mark}", *argv])
         async with self._places:
             connection, process = await self._start(line)
             session = SshSession(self, agent, argv, mark=mark, process=process)
@@ -92,7 +98,7 @@ class SshExecutor:
             try:
                 yield session
             finally:
-                process.close()
+                await session.release()
                 self._leave(connection)
 
     async def aclose(self) -> None:
@@ -174,6 +180,22 @@ class SshExecutor:
             ) from error
 
 
+class _WithoutSudo:
+    """The same host, for what needs no rights."""
+
+    platform = Platform.HOST
+
+    def __init__(self, executor: SshExecutor) -> None:
+        self._executor = executor
+        self.agents, self.aclose = executor.agents, executor.aclose
+
+    def open(
+        self, agent: Agent, argv: Sequence[str], *, container: str | None = None, stdin: bool = False
+    ) -> contextlib.AbstractAsyncContextManager[Session]:
+        del container
+        return self._executor.opened(agent, argv, stdin=stdin, sudo=False)
+
+
 class SshSession:
     """One remote process. See `handlers.executors.base.Session`."""
 
@@ -242,7 +264,7 @@ class SshSession:
         said = self._stderr_tail.decode("utf-8", "replace").strip()
         if status in (126, 127) and said.startswith(("env: ", "/usr/bin/env: ")) and "\n" not in said:
             raise BinaryMissing(f"{self._argv[0]} cannot be run on {self._agent}: {said}")
-        if status == 1 and said.startswith("sudo: "):
+        if status == 1 and sudo_spoke(said):
             raise Denied(f"sudo does not let csm run {self._argv[0]} on {self._agent} without a password: {said}")
 
     async def end(self, grace_s: float) -> bool:
@@ -257,10 +279,31 @@ class SshSession:
                 done = await run(self._executor, self._agent, ending_argv(python, self._mark, grace_s), limits=limits)
             except BinaryMissing:
                 continue
+            except Denied:
+                return await self._terminated(grace_s)
             except ExecError:
                 return False
             return done.exit_status == 0
         return False
+
+    async def _terminated(self, grace_s: float) -> bool:
+        """Where sudo allows no ending: ask sshd to signal sudo, which passes that on. It may not kill what ignores it."""
+        try:
+            self._process.terminate()
+            async with asyncio.timeout(grace_s):
+                while await self.read():  # what nobody reads would hold the end of the process back
+                    pass
+                await self._process.wait_closed()
+        except (OSError, ExecError):  # a time-out is an OSError
+            pass
+        return self._process.exit_status is not None
+
+    async def release(self) -> None:
+        """Close the channel, and read no more of it."""
+        self._process.close()
+        for pump in self._pumps:
+            pump.cancel()
+        await asyncio.wait(self._pumps)
 
     async def _pump(self, stream: asyncssh.SSHReader[bytes], kind: Stream) -> None:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from handlers.agent.findings import TC
 from handlers.model import Agent, Installation, Remediation, Step
-from handlers.remediation import flare, links
+from handlers.remediation import flare, links, sudoers
 from handlers.remediation.snippets import (
     ENABLE_SELF_TEST,
     ENABLE_WORKLOAD_PROTECTION,
@@ -76,10 +76,12 @@ def _rights(agent: Agent) -> tuple[Step, ...]:
     if agent.installation is Installation.DOCKER:
         return (shell(agent, "Let csm's user use the engine", "sudo usermod --append --groups docker csm"),)
     if agent.installation is Installation.HOST:
-        line = "csm ALL=(root) NOPASSWD: /opt/datadog-agent/embedded/bin/system-probe runtime self-test"
-        return (
-            Step(platform="host", title="A line for /etc/sudoers.d/csm", language="text", snippet=line),
-            Step(platform="host", title=flare.SUDOERS_TITLE, language="text", snippet=flare.SUDOERS),
+        return tuple(
+            Step(platform="host", title=title, language="text", snippet=snippet)
+            for title, snippet in (
+                (sudoers.TITLE.format(what="self-tests"), sudoers.SELFTEST),
+                (flare.SUDOERS_TITLE, flare.SUDOERS),
+            )
         )
     rules = (
         "rules:\n"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from handlers.model import Agent, Installation, Remediation, Step
-from handlers.remediation import links
+from handlers.remediation import links, sudoers
 from handlers.remediation.snippets import describe, logs, shell
 
 
@@ -40,28 +40,16 @@ class Place:
         return "datadog-agent" if self.agent.installation is Installation.HOST else "agent"
 
 
-_OPTIONS = r"flare ([0-9]+ )?--email [A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+ --no-color( --local)?"
-_ARCHIVE = r"/tmp/datadog-agent-[A-Za-z0-9-]+\.zip"  # noqa: S108 - a pattern
+_OPTIONS = r"flare( [0-9]{1,12})? --email [A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9.-]{1,255} --no-color"
+_ARCHIVE = r"(/var)?/tmp/datadog-agent-[A-Za-z0-9._-]{1,128}\.zip"
 _AS_ROOT = (
-    ("/opt/datadog-agent/bin/agent/agent", _OPTIONS),
+    ("/opt/datadog-agent/bin/agent/agent", f"{_OPTIONS}( --local)?"),
     ("/opt/datadog-agent/embedded/bin/security-agent", _OPTIONS),
     ("/usr/bin/cat", _ARCHIVE),
     ("/usr/bin/sha256sum", _ARCHIVE),
 )
-SUDOERS_TITLE = "Lines for /etc/sudoers.d/csm, for flares (sudo 1.9.10 or newer); set sudo: true for the target"
-SUDOERS = "".join(
-    f"csm ALL=(root) NOPASSWD: {line}\n"
-    for program, arguments in _AS_ROOT
-    for line in (
-        f"{program} ^{arguments}$",
-        f"/usr/bin/env ^CSM_EXEC=[0-9a-f]+ {program.removeprefix('/usr/bin/')} {arguments}$",
-    )
-)
-"""
-For this host, and with `env` for a host over SSH.
-
-The patterns have an end of their own: sudo's older wildcards match spaces and slashes, and so any file.
-"""
+SUDOERS_TITLE = sudoers.TITLE.format(what="flares")
+SUDOERS = sudoers.rules(_AS_ROOT)
 
 Steps = Callable[[Place], tuple[Step, ...]]
 

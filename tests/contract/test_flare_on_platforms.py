@@ -108,7 +108,7 @@ async def _host(_: AsyncExitStack, __: pytest.FixtureRequest, folder: Path) -> P
 async def _ssh(stack: AsyncExitStack, _: pytest.FixtureRequest, folder: Path) -> Place:
     if not PROGRAM:
         pytest.skip("there is no sshd (Debian: openssh-server)")
-    server = await stack.enter_async_context(sshd(folder, opt=installed.install(folder)))
+    server = await stack.enter_async_context(sshd(folder, seen={"/opt": installed.install(folder)}))
     relay = await stack.enter_async_context(tcp_relay(server.settings.port))
     known = folder / "known_by_relay"
     known.write_text(server.settings.known_hosts.read_text().replace(f":{server.settings.port} ", f":{relay.port} "))

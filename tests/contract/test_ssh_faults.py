@@ -30,6 +30,7 @@ from handlers.executors.base import Completed, Limits, converse, run
 from handlers.executors.settings import SshSettings
 from handlers.executors.ssh import SshExecutor
 from handlers.model import Agent, Installation, Platform
+from handlers.remediation import remediate
 from tests import sshd as servers
 from tests.relay import Relay, tcp_relay
 
@@ -199,3 +200,49 @@ async def test_sudo_that_wants_a_password_is_told_as_such(stack: AsyncExitStack,
         await says(executor, "anything")
     assert isinstance(caught.value, ExecError)
     assert "echo" in str(caught.value)
+
+
+HANGS = """#!/bin/sh
+id -u
+exec sleep 60
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("sudo") or not shutil.which("unshare"),
+    reason="needs root, and sudo (Debian: sudo, util-linux)",
+)
+async def test_an_account_with_no_more_rights_than_csm_advises_finds_asks_and_ends(
+    stack: AsyncExitStack, tmp_path: Path
+) -> None:
+    there = tmp_path / "there"  # what the sessions see in the place of this machine's own
+    rights, keys = there / "sudoers.d", there / "keys"
+    for folder in (rights, keys, there / "opt/datadog-agent/embedded/bin"):
+        folder.mkdir(parents=True)
+    probe = there / "opt/datadog-agent/embedded/bin/system-probe"
+    probe.write_text(HANGS)
+    probe.chmod(0o755)
+    advice = "".join(step.snippet for step in remediate("agent.denied", AGENT, None).steps)
+    (rights / "csm").write_text(advice.replace("csm ALL=", "nobody ALL="))
+    (rights / "csm").chmod(0o440)
+    users = await asyncio.to_thread(Path("/etc/passwd").read_text)
+    (there / "passwd").write_text(re.sub(r"(?m)^(nobody:.*):[^:]*$", r"\1:/bin/sh", users))
+    seen = {"/opt": there / "opt", "/etc/sudoers.d": rights, "/etc/passwd": there / "passwd", "/mnt": keys}
+    sshd = await stack.enter_async_context(
+        servers.sshd(tmp_path, "Match User nobody", "AuthorizedKeysFile /mnt/authorized", seen=seen)
+    )
+    shutil.copy(tmp_path / "authorized", keys)
+    executor = reached(stack, sshd.settings, user="nobody", sudo=True)
+
+    assert [agent.name for agent in await executor.agents()] == ["db-1"]
+    with pytest.raises(DeadlineExceeded) as caught:
+        await run(
+            executor,
+            AGENT,
+            ("/opt/datadog-agent/embedded/bin/system-probe", "runtime", "self-test"),
+            limits=Limits(deadline_s=3, grace_s=2),
+        )
+    assert caught.value.output.stdout == b"0\n", "it ran as root"
+    assert caught.value.ended, "sudo was asked to end, and passed it on"
+    with pytest.raises(Denied, match="sudo"):
+        await says(executor, "anything")

@@ -8,17 +8,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from handlers.agent.commands import selftest_commands, status_commands, version_command
 from handlers.agent.flare_commands import flare_commands, locally
 from handlers.model import Agent, Installation, Platform
+from handlers.remediation import remediate
 from handlers.version import AgentVersion
 from tests.deploy.conftest import ROOT
 
 SUDOERS = ROOT / "deploy" / "sudoers" / "csm"
 ARCHIVE = "/tmp/datadog-agent-2026-11-24T10-11-12Z-info.zip"
+MARK = ("env", "CSM_EXEC=0123456789abcdef")
+"""What csm puts before each command over SSH."""
 VERSIONS = [None, *(AgentVersion(7, minor, 0) for minor in (34, 50, 60, 66, 70, 78))]
 
 ASK = """
@@ -50,8 +54,8 @@ def commands() -> Iterator[Sequence[str]]:
         for choice in (*selftest_commands(agent, version), *status_commands(agent, version), *flares):
             yield choice.argv
         yield from (local.argv for choice in flares if (local := locally(choice)))
-    yield ("/usr/bin/cat", ARCHIVE)
-    yield ("/usr/bin/sha256sum", ARCHIVE)
+    yield ("cat", ARCHIVE)
+    yield ("sha256sum", ARCHIVE)
 
 
 REFUSED = [
@@ -60,23 +64,36 @@ REFUSED = [
     ("/opt/datadog-agent/bin/agent/agent", "flare", "1", "--email", "a@b.c", "--send", "--no-color"),
     ("/opt/datadog-agent/bin/agent/agent", "flare", "1 --send", "--email", "a@b.c", "--no-color"),
     ("/opt/datadog-agent/bin/agent/agent", "flare", "--email", "a@b.c --send", "--no-color"),
+    ("/opt/datadog-agent/bin/agent/agent", "flare", "--email", "a@b.c", "--cfgpath", "/tmp/x", "--no-color"),
     ("/opt/datadog-agent/bin/agent/agent", "flare", "../1", "--email", "a@b.c", "--no-color"),
     ("/opt/datadog-agent/embedded/bin/security-agent", "runtime", "policy", "reload"),
     ("/opt/datadog-agent/embedded/bin/system-probe",),
     ("/opt/datadog-agent/embedded/bin/python3", "-c", "1"),
-    ("/usr/bin/cat", "/etc/shadow"),
-    ("/usr/bin/cat", ARCHIVE, "/etc/shadow"),
-    ("/usr/bin/cat", "/tmp/datadog-agent-../../etc/shadow.zip"),
-    ("/usr/bin/sha256sum", "/etc/shadow"),
+    ("env", "LD_PRELOAD=/tmp/mine.so", "/opt/datadog-agent/bin/agent/agent", "version"),
+    ("env", "/opt/datadog-agent/bin/agent/agent", "version"),
+    ("cat", "/etc/shadow"),
+    ("cat", "/tmp/datadog-agent-x", "/etc/shadow", "/y.zip"),
+    ("cat", ARCHIVE, "/etc/shadow"),
+    ("cat", "/tmp/datadog-agent-../../etc/shadow.zip"),
+    ("sha256sum", "/etc/shadow"),
     ("/bin/sh", "-c", "id"),
 ]
 
 
-def allowed(lines: Sequence[Sequence[str]]) -> list[bool]:
+@pytest.fixture(params=["file", "advice"])
+def sudoers(request: pytest.FixtureRequest) -> str:
+    """The example, and what a thread shows when csm was denied something on a host: they must not differ."""
+    if request.param == "file":
+        return SUDOERS.read_text()
+    agent = Agent(target="db-1", name="db-1", platform=Platform.HOST, installation=Installation.HOST)
+    return "".join(step.snippet for step in remediate("agent.denied", agent, None).steps)
+
+
+def allowed(sudoers: str, lines: Sequence[Sequence[str]]) -> list[bool]:
     """What the real sudo says of each, for a user that only this file speaks of."""
     if os.geteuid() != 0 or not shutil.which("sudo") or not shutil.which("unshare"):
         pytest.skip("asking sudo about another user's rights needs root, sudo and unshare")
-    text = SUDOERS.read_text().replace("csm ALL=", "nobody ALL=")
+    text = sudoers.replace("csm ALL=", "nobody ALL=")
     line = ["unshare", "--mount", sys.executable, "-c", ASK, text]
     done = subprocess.run(
         line, input=json.dumps([list(each) for each in lines]), check=True, capture_output=True, text=True
@@ -86,19 +103,24 @@ def allowed(lines: Sequence[Sequence[str]]) -> list[bool]:
     return found
 
 
-def test_visudo_takes_it() -> None:
+def test_visudo_takes_it(sudoers: str, tmp_path: Path) -> None:
     if not shutil.which("visudo"):
         pytest.skip("there is no visudo (Debian: sudo)")
-    done = subprocess.run(["visudo", "-cf", SUDOERS], check=False, capture_output=True, text=True)
+    (tmp_path / "csm").write_text(sudoers)
+    done = subprocess.run(["visudo", "-cf", tmp_path / "csm"], check=False, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_everything_that_csm_runs_for_a_selftest_or_a_flare_is_allowed() -> None:
-    lines = list(dict.fromkeys(map(tuple, commands())))
+@pytest.mark.parametrize("before", [(), MARK], ids=["host", "ssh"])
+def test_everything_that_csm_runs_for_a_selftest_or_a_flare_is_allowed(sudoers: str, before: tuple[str, ...]) -> None:
+    lines = [(*before, *line) for line in dict.fromkeys(map(tuple, commands()))]
 
-    assert [line for line, may in zip(lines, allowed(lines), strict=True) if not may] == []
+    assert [line for line, may in zip(lines, allowed(sudoers, lines), strict=True) if not may] == []
 
 
-def test_nothing_else_is_allowed() -> None:
-    assert [line for line, may in zip(REFUSED, allowed(REFUSED), strict=True) if may] == []
+@pytest.mark.parametrize("before", [(), MARK, ("env", "CSM_EXEC=1 LD_PRELOAD=/tmp/x.so")], ids=["host", "ssh", "more"])
+def test_nothing_else_is_allowed(sudoers: str, before: tuple[str, ...]) -> None:
+    lines = [(*before, *line) for line in REFUSED]
+
+    assert [line for line, may in zip(lines, allowed(sudoers, lines), strict=True) if may] == []

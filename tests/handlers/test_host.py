@@ -48,6 +48,18 @@ async def test_sudo_that_wants_a_password_is_told_as_such(
         await run(executor, AGENT, ("true",), limits=QUICK)
 
 
+async def test_a_warning_of_sudo_does_not_make_a_command_s_own_failure_a_refusal(
+    executor: HostExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sudo").write_text("#!/bin/sh\necho 'sudo: unable to resolve host db-1' >&2\nshift\nexec \"$@\"\n")
+    (tmp_path / "sudo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    done = await run(executor, AGENT, ("sh", "-c", "echo no config >&2; exit 1"), limits=QUICK)
+
+    assert (done.exit_status, done.output.stderr) == (1, b"sudo: unable to resolve host db-1\nno config\n")
+
+
 async def test_a_program_that_sudo_does_not_find_is_said_to_be_missing(executor: HostExecutor) -> None:
     with pytest.raises(BinaryMissing, match="no-such-program"):
         await run(executor, AGENT, ("no-such-program",), limits=QUICK)
