@@ -11,19 +11,20 @@ import asyncio
 import contextlib
 import io
 import os
-import secrets
 import socket
 import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import docker
 import requests
 from docker.errors import DockerException
 
+from bot.sandbox import left_behind
 from bot.sandbox.agent import Behaviour
 from bot.sandbox.stand_ins import AGENT, FLARE
 
@@ -80,7 +81,9 @@ class Engine:
     def __init__(self, api: docker.APIClient, url: str) -> None:
         self._api = api
         self.url = url
-        self.label = f"{LABEL}={os.getpid()}-{secrets.token_hex(3)}"
+        self.name = left_behind.new_name()
+        self.label = f"{LABEL}={self.name}"
+        self._token = self.name.rpartition("-")[2]
         self.agents: list[ContainerAgent] = []
 
     @classmethod
@@ -117,8 +120,10 @@ class Engine:
 
     def _start(self) -> None:
         self._remove_left_behind()
-        token = self.label.rpartition("-")[2]
-        self._api.import_image_from_data(root_file_system(), repository=REPOSITORY, tag=token)
+        token = self._token
+        # Containers inherit the label.
+        label = [f"LABEL {self.label}"]
+        self._api.import_image_from_data(root_file_system(), repository=REPOSITORY, tag=token, changes=label)
         for number, behaviour in enumerate(FLEET, 1):
             tag, name = f"{behaviour.version}-{token}", f"agent-{number}-{token}"
             self._api.tag(f"{REPOSITORY}:{token}", REPOSITORY, tag)
@@ -127,12 +132,10 @@ class Engine:
             self.agents.append(ContainerAgent(self._api, container, name, behaviour))
 
     def _run(self, image: str, name: str) -> str:
-        key, _, value = self.label.partition("=")
         created = self._api.create_container(
             image,
             ["/usr/bin/python3", "-c", f"import time; time.sleep({LIFETIME_S})"],
             name=name,
-            labels={key: value},
             environment={"PATH": "/usr/bin:/opt/datadog-agent/embedded/bin"},
             host_config=self._api.create_host_config(network_mode="none", init=False),
         )
@@ -140,20 +143,28 @@ class Engine:
         return str(created["Id"])
 
     def _stop(self) -> None:
-        for found in self._api.containers(all=True, filters={"label": self.label}):
-            self._api.remove_container(found["Id"], force=True)
-        token = self.label.rpartition("-")[2]
-        for tag in {f"{REPOSITORY}:{token}", *(f"{REPOSITORY}:{each.version}-{token}" for each in FLEET)}:
-            with contextlib.suppress(DockerException):
-                self._api.remove_image(tag)
+        self._remove(self.name)
         self._api.close()
 
     def _remove_left_behind(self) -> None:
-        """Containers of sandboxes that were killed before they could remove them."""
-        for found in self._api.containers(all=True, filters={"label": LABEL}):
-            process = str(found["Labels"][LABEL]).partition("-")[0]
-            if process.isdigit() and not Path("/proc", process).exists():
-                self._api.remove_container(found["Id"], force=True)
+        """What sandboxes that were killed could not remove."""
+        labelled = [*self._api.containers(all=True, filters={"label": LABEL}), *self._images(LABEL)]
+        for name in {str(each["Labels"][LABEL]) for each in labelled}:
+            if left_behind.is_left_behind(name):
+                self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        label = f"{LABEL}={name}"
+        for container in self._api.containers(all=True, filters={"label": label}):
+            with contextlib.suppress(DockerException):  # another sandbox may have been quicker
+                self._api.remove_container(container["Id"], force=True)
+        for image in self._images(label):
+            with contextlib.suppress(DockerException):
+                self._api.remove_image(image["Id"], force=True)  # with all its tags
+
+    def _images(self, label: str) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = self._api.images(filters={"label": label})
+        return found
 
 
 def _behaviour(behaviour: Behaviour) -> bytes:

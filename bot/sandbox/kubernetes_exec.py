@@ -9,10 +9,8 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from bot.sandbox import flare_agent, nodes
+from bot.sandbox import flare_agent, left_behind, nodes
 from bot.sandbox.agent import NAMES, Reply, reply
 from bot.sandbox.kubernetes_pods import Pod
 from handlers.executors.ending import PYTHONS, VARIABLE
@@ -52,7 +50,7 @@ class Kubelet:
 
     def start(self) -> None:
         """Make room for the pods' files."""
-        self._folder = Path(tempfile.mkdtemp(prefix="csm-pods-", dir="/tmp"))
+        self._folder = left_behind.new_folder("pods", "/tmp")  # noqa: S108 - made anew, with a name that nobody can guess
 
     async def end(self) -> None:
         """End whatever still runs."""
@@ -74,7 +72,12 @@ class Kubelet:
 
     async def remove(self) -> None:
         """Remove the pods' files."""
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        await asyncio.to_thread(left_behind.remove_folder, self._folder)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every process in a pod."""
+        return {"PATH": os.environ.get("PATH", ""), left_behind.VARIABLE: left_behind.name_of(self._folder)}
 
     def tmp(self, pod: str) -> Path:
         """The temporary directory that all containers of a pod share."""
@@ -188,7 +191,7 @@ class Exec:
             stdin=asyncio.subprocess.PIPE if self._wants_stdin else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ.get("PATH", ""), **env},
+            env={**self._kubelet.environment, **env},
             start_new_session=True,
         )
         self._kubelet.processes.add(process)

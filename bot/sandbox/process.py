@@ -1,4 +1,4 @@
-"""The bot's process, as people start it: `csm serve` with a configuration file and tokens in the environment."""
+"""The bot's process, as people start it: `csm serve` with a configuration file and tokens in the environment, on a leash."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Bot:
         self.environment = environment
         self._slack = slack
         self.log = log
-        self.program: Sequence[str] = (sys.executable, "-m", "bot")
+        self.program: Sequence[str] = (sys.executable, "-m", "bot.sandbox.leash")
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -37,6 +37,7 @@ class Bot:
                 "--config",
                 str(self._config),
                 env=dict(self.environment),
+                stdin=asyncio.subprocess.PIPE,
                 stderr=log,
                 stdout=log,
             )

@@ -510,6 +510,40 @@ async def test_a_file_is_taken_as_a_form_too_and_only_as_long_as_it_was_announce
     )
 
 
+async def test_an_upload_is_completed_once_and_a_refused_completion_uses_up_nothing(api: Client) -> None:
+    slot = await api.ok("files.getUploadURLExternal", filename="a.bin", length=3)
+    async with await api.post(slot["upload_url"], b"abc"):
+        pass
+    files = [{"id": slot["file_id"]}]
+
+    assert await api.error("files.info", file=slot["file_id"]) == "file_not_found"
+    for refused in ({"channel_id": FOREIGN}, {"channel_id": CHANNEL, "thread_ts": "1.1"}, {"thread_ts": "1.1"}):
+        assert not (await api("files.completeUploadExternal", files=files, **refused))["ok"]
+    await api.ok("files.completeUploadExternal", files=files, channel_id=CHANNEL)
+    assert await api.error("files.completeUploadExternal", files=files, channel_id=CHANNEL) == "file_not_found"
+    assert [len(m["files"]) for m in (await api.ok("conversations.history", channel=CHANNEL))["messages"]] == [1]
+    async with await api.post(slot["upload_url"], b"xyz") as answer:
+        assert answer.status == 404
+
+
+async def test_blocks_beside_a_files_comment_are_not_looked_at(api: Client) -> None:
+    slot = await api.ok("files.getUploadURLExternal", filename="a.bin", length=3)
+    async with await api.post(slot["upload_url"], b"abc"):
+        pass
+
+    await api.ok(
+        "files.completeUploadExternal",
+        files=[{"id": slot["file_id"]}],
+        channel_id=CHANNEL,
+        initial_comment="see",
+        blocks=[section()],
+    )
+    (message,) = (await api.ok("conversations.history", channel=CHANNEL))["messages"]
+
+    assert message["text"] == "see"
+    assert "blocks" not in message
+
+
 # -- views ------------------------------------------------------------------------------------------------------
 
 

@@ -117,6 +117,8 @@ class Workspace:
             )
         }
         self.groups = {"S0SRE": ("sre", ["U0SANDANA"]), "S0SECURITY": ("security", ["U0SANDSAM"])}
+        self.uploads: dict[str, dict[str, Any]] = {}
+        """Files that were announced, and are none before their upload is completed."""
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
         self.views: dict[str, dict[str, Any]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -37,7 +37,7 @@ async def _upload_url(call: Call) -> Answer:
     if len(call.text("alt_txt")) > MOST_ALT_TEXT:
         raise SlackFault("alt_txt_too_large")
     file = _file(call, name, size, snippet)
-    call.workspace.files[file["id"]] = file
+    call.workspace.uploads[file["id"]] = file
     return {"upload_url": f"{call.api.base}/upload/{file['id']}", "file_id": file["id"]}
 
 
@@ -58,7 +58,7 @@ def _file(call: Call, name: str, size: int, snippet: str) -> dict[str, Any]:
 
 async def take_bytes(workspace: Workspace, request: web.Request) -> web.Response:
     """The bytes for a slot, raw or as a form's field, as the SDKs send them; as many as were announced, and no others."""
-    file = workspace.files.get(request.match_info["file"])
+    file = workspace.uploads.get(request.match_info["file"])
     if file is None:
         return web.Response(status=404, text="no such upload")
     data = await _bytes(request)
@@ -81,12 +81,14 @@ async def _bytes(request: web.Request) -> bytes:
 
 @method("files.completeUploadExternal", "files:write", per_minute=TIER_4)
 async def _complete(call: Call) -> Answer:
-    files = _uploaded(call)
-    channels = _channels(call)
-    if call.arguments.get("blocks") or call.text("initial_comment"):
-        check_message({"text": call.text("initial_comment"), "blocks": call.arguments.get("blocks")})
+    """Once for each upload, says its page; what was refused may be asked for again."""
+    files, channels = _uploaded(call), _channels(call)
+    message = {**from_app(call.api.app.name), "subtype": "file_share", "upload": True, "display_as_bot": False}
+    message |= _comment(call) | _thread(call, channels)
+    for file in files:
+        call.workspace.files[file["id"]] = call.workspace.uploads.pop(file["id"])
     for channel in channels:
-        _share(call, channel, files)
+        _share(call, channel, files, message)
     return {"files": files}
 
 
@@ -94,13 +96,15 @@ def _uploaded(call: Call) -> list[dict[str, Any]]:
     named: Any = call.arguments.get("files")
     if not isinstance(named, list) or not named or not all(isinstance(each, dict) for each in named):
         raise missing("files")
-    for each in named:
-        known = call.workspace.files.get(str(each.get("id")))
-        if known is None or known["id"] not in call.workspace.contents:
-            raise SlackFault("file_not_found")
-        known["title"] = each.get("title") or known["title"]
-        known |= _preview(call.workspace.contents[known["id"]]) if known["mode"] == "snippet" else {}
-    return [call.workspace.files[str(each["id"])] for each in named]
+    titles = {str(each.get("id")): each.get("title") for each in named}
+    if not titles.keys() <= call.workspace.uploads.keys() & call.workspace.contents.keys():
+        raise SlackFault("file_not_found")  # also what was completed before: its upload's ticket is used up
+    for id_, title in titles.items():
+        file = call.workspace.uploads[id_]
+        file["title"] = title or file["title"]
+        if file["mode"] == "snippet":
+            file |= _preview(call.workspace.contents[id_])
+    return [call.workspace.uploads[id_] for id_ in titles]
 
 
 def _preview(data: bytes) -> dict[str, Any]:
@@ -119,18 +123,28 @@ def _channels(call: Call) -> Sequence[Channel]:
     return [Call(call.api, {"channel": name}, call.warnings).joined() for name in names]
 
 
-def _share(call: Call, channel: Channel, files: Sequence[dict[str, Any]]) -> None:
-    message: dict[str, Any] = {
-        **from_app(call.api.app.name),
-        "subtype": "file_share",
-        "upload": True,
-        "display_as_bot": False,
-        **content({"text": call.text("initial_comment"), "blocks": call.arguments.get("blocks")}),
-    }
-    if thread := call.text("thread_ts"):
-        if thread not in channel.messages:
-            raise SlackFault("thread_not_found")
-        message |= {"thread_ts": thread, "parent_user_id": channel.messages[thread]["user"]}
+def _comment(call: Call) -> dict[str, Any]:
+    """The text that introduces the files; blocks count only where there is none."""
+    comment, blocks = call.text("initial_comment"), call.arguments.get("blocks")
+    given = {"text": comment} if comment else {"blocks": blocks} if blocks else {}
+    if given:
+        check_message(given)
+    return content(given)
+
+
+def _thread(call: Call, channels: Sequence[Channel]) -> dict[str, Any]:
+    """A thread is of one channel."""
+    thread = call.text("thread_ts")
+    if not thread:
+        return {}
+    if len(channels) != 1:
+        raise SlackFault("invalid_arguments")
+    if thread not in channels[0].messages:
+        raise SlackFault("thread_not_found")
+    return {"thread_ts": thread, "parent_user_id": channels[0].messages[thread]["user"]}
+
+
+def _share(call: Call, channel: Channel, files: Sequence[dict[str, Any]], message: Mapping[str, Any]) -> None:
     for file in files:
         where = file[{"channel": "channels", "group": "groups", "im": "ims"}[channel.kind]]
         where.append(channel.id)

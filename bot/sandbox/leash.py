@@ -1,0 +1,28 @@
+"""
+`python -m bot.sandbox.leash serve …`: csm, ending when the sandbox that started it is no more.
+
+The sandbox holds the other end of its input. However it goes, by SIGKILL too, that end is closed then.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import threading
+import time
+
+GRACE_S = 5.0
+
+
+def _end_with_the_holder() -> None:
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_S)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_the_holder, name="leash", daemon=True).start()
+    runpy.run_module("bot", run_name="__main__")
