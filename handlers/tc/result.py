@@ -27,7 +27,7 @@ _HANDLES_FROM = 100
 def result_of(
     agent: Agent, evidence: Evidence, *, invocations: Sequence[Invocation] = (), took: float = 0.0
 ) -> AgentResult:
-    """What the evidence of one Agent comes to. Pure, and bounded: about a second for the worst document."""
+    """What the evidence of one Agent comes to. Pure, and bounded: about ten seconds for the worst document."""
     version = versions.from_tag(evidence.agent.version or "") or versions.from_tag(agent.version or "")
     judgement = judge(evidence, version)
     findings = tuple(_finding(found, agent, version, judgement) for found in judgement.found)

@@ -19,7 +19,8 @@ from handlers.tc.walk import Own, Tail, Walk
 MOST_STEPS = 250_000
 """Instructions walked for one program; a few seconds."""
 MOST_STEPS_OF_ALL = 1_000_000
-"""For all programs of a document, those that differ in their maps alone counted once."""
+"""For all programs of a document, those that differ in their maps alone counted once, and their tail calls."""
+_TOO_MANY = "there are more programs and tail calls than are followed"
 MOST_TAIL_CALLS = 200
 """Programs followed from one; the kernel allows 33 in a row."""
 MOST_NESTED = 4
@@ -62,6 +63,8 @@ class Analyst:
         self._evidence = evidence
         self._steps = steps
         self._own: dict[int, Own] = {}
+        self._returns: dict[int, Returns] = {}
+        self._leads_to: dict[Tail, tuple[list[int], list[str]]] = {}
         self._alike: dict[tuple[str, tuple[tuple[int, str], ...]], Own] = {}
         self._busy: set[int] = set()
 
@@ -69,6 +72,11 @@ class Analyst:
         """What the program of that id can return, tail calls included."""
         if program is None:
             return Returns(unknown=("which program it runs was not seen",))
+        if program not in self._returns:
+            self._returns[program] = self._returned(program)
+        return self._returns[program]
+
+    def _returned(self, program: int) -> Returns:
         first = self._analysed(program)
         reached, unread = self._reached(first)
         tails = [self._analysed(each) for each in reached]
@@ -81,26 +89,38 @@ class Analyst:
         """All programs that tail calls lead to, and what kept them from being followed."""
         reached: dict[int, None] = {}
         unread: list[str] = []
-        pending = list(first.tails)
+        pending = dict.fromkeys(first.tails)
+        followed = set[Tail]()
         while pending:
-            targets, why = self._targets(pending.pop())
+            where, _ = pending.popitem()
+            followed.add(where)
+            targets, why = self._targets(where)
             unread += why
+            self._steps -= 1 + len(targets)
+            if self._steps < 0:
+                return list(reached), [*unread, _TOO_MANY]
             for target in targets:
                 if target in reached:
                     continue
                 if len(reached) >= MOST_TAIL_CALLS:
                     return list(reached), [*unread, "it has more tail calls than are followed"]
                 reached[target] = None
-                pending += self._analysed(target).tails
+                pending.update(dict.fromkeys(each for each in self._analysed(target).tails if each not in followed))
         return list(reached), unread
 
     def _targets(self, where: Tail) -> tuple[list[int], list[str]]:
+        if where not in self._leads_to:
+            self._leads_to[where] = self._found_at(where)
+        return self._leads_to[where]
+
+    def _found_at(self, where: Tail) -> tuple[list[int], list[str]]:
         array, indexes = where
         seen = self._evidence.program_arrays.get(array) if array is not None else None
         if seen is None or seen.entries is None:
             return [], ["it makes tail calls through a program array that could not be read"]
         # An index without a program falls through, which the caller's own exits cover.
-        return [program for index, program in sorted(seen.entries.items()) if indexes is None or index in indexes], []
+        places = sorted(seen.entries if indexes is None else indexes.intersection(seen.entries))
+        return list(dict.fromkeys(seen.entries[each] for each in places)), []
 
     def _analysed(self, program: int) -> Own:
         if program not in self._own:
@@ -132,13 +152,16 @@ class Analyst:
             return Own(unknown=(f"its instructions are hidden{why}",))
         key = (seen.instructions, tuple(sorted(seen.calls.items())))
         if key not in self._alike:
+            if self._steps < 0:
+                return Own(unknown=(_TOO_MANY,))
             self._busy.add(program)
             try:
                 code = ins.decode(seen.code(), self._evidence.byte_order)
-                steps = min(MOST_STEPS, self._steps)
+                self._steps -= len(code) // 8  # only to be read
+                steps = min(MOST_STEPS, max(0, self._steps))
                 walk = Walk(code, seen.calls, self._evidence.byte_order, self._after_tail_call, steps)
                 own = walk.own()
-                self._steps = max(0, self._steps - walk.taken)
+                self._steps -= walk.taken
             except (Malformed, ValueError) as fault:
                 own = Own(unknown=(str(fault),))
             finally:

@@ -91,6 +91,7 @@ class Walk:
         """What a function that was left by a tail call gives back to its caller."""
         self._most = steps
         self.taken = 0
+        """Instructions walked; what costs more than most (large frames, large sets) counts for several."""
         self._tails: dict[Tail, None] = {}
         self._nested = False
         self._summaries: dict[tuple[int, tuple[Value, ...]], Number] = {}
@@ -115,13 +116,14 @@ class Walk:
 
     def _function(self, entry: int, arguments: dict[int, Value], depth: int) -> Number:
         """What register 0 may hold when the function that begins at `entry` ends."""
-        waiting = [entry]
+        waiting, is_waiting = [entry], {entry}
         states = {entry: Frame(arguments)}
         visits: dict[int, int] = {}
         exits = Number()
         while waiting:
             # The earliest first: in code without loops every place is then walked once, when all that leads to it is known.
             at = heappop(waiting)
+            is_waiting.discard(at)
             frame = states[at].copy()
             visits[at] = visits.get(at, 0) + 1
             for place, outcome in self._straight(at, frame, depth):
@@ -129,13 +131,14 @@ class Walk:
                     exits = as_number(join(exits, as_number(outcome.registers[0])))
                 elif (
                     self._arrive(states, place, outcome, widen=visits.get(place, 0) > _WIDEN_AFTER)
-                    and place not in waiting
+                    and place not in is_waiting
                 ):
                     heappush(waiting, place)
+                    is_waiting.add(place)
         return exits
 
-    @staticmethod
-    def _arrive(states: dict[int, Frame], place: int, frame: Frame, *, widen: bool) -> bool:
+    def _arrive(self, states: dict[int, Frame], place: int, frame: Frame, *, widen: bool) -> bool:
+        self.taken += len(frame.slots) ** 2 >> 12
         known = states.get(place)
         if known is None:
             states[place] = frame
@@ -304,6 +307,7 @@ class Walk:
         if each.operation not in _ARITHMETIC:
             raise _GivenUp("it has an instruction that is not known")
         first, second = self._plain(one, frame), self._plain(other, frame)
+        self.taken += len(first.constants) * len(second.constants) >> 5
         return compute(each.operation, first, second, size=size, signed=each.offset == 1)
 
     def _moved(self, each: Instruction, value: Value, size: int, frame: Frame) -> Value:

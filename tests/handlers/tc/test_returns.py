@@ -208,7 +208,7 @@ def test_programs_that_differ_in_their_maps_alone_are_walked_once_and_told_apart
     first = bpf.program(1, code).model_copy(update={"loads": (50,)})
     others = [Program(id=number, same_as=1, loads=(number,)) for number in range(100, 400)]
     arrays = {50: {1: 8}, **{number: {1: 9} for number in range(100, 400)}}
-    analyst = Analyst(bpf.evidence([first, accept, go_on, *others], arrays), steps=40)
+    analyst = Analyst(bpf.evidence([first, accept, go_on, *others], arrays), steps=800)
 
     assert analyst.returns(1).via_tail_call == {0}
     assert {analyst.returns(number) for number in range(100, 400)} == {Returns(frozenset((2,)), frozenset((-1,)))}
@@ -353,3 +353,35 @@ def test_a_large_program_is_answered_in_bounded_time() -> None:
     assert returns([*loop, mov(0, 0), EXIT]).known
     assert returns([*many, copy(0, 6), EXIT]).unknown
     assert time.process_time() - began < 20
+
+
+SETS = [op for register in (6, 7) for op in (mov(register, 0), *(each for value in range(1, 24) for each in (jump(ins.JSET, 1, value, 1), mov(register, value))))]  # fmt: skip
+SLOTS = [(0x72, 10, 0, -place, place) for place in range(1, 513)]
+
+
+@pytest.mark.parametrize(
+    "costly",
+    [
+        [*SETS, *[copy(8, 7), (0x5F, 8, 6, 0, 0)] * 100_000],
+        [*SLOTS, *[jump(ins.JSET, 1, 3, 0)] * 60_000],
+    ],
+    ids=["large sets", "large frames"],
+)
+def test_what_makes_every_step_dear_is_bounded_too(costly: list[Op]) -> None:
+    began = time.process_time()
+
+    returns([load(1, 0, base=1, opcode=0x61), *costly, mov(0, 0), EXIT])
+
+    assert time.process_time() - began < 10
+
+
+def test_many_programs_with_a_large_program_array_are_followed_in_bounded_time() -> None:
+    targets = [bpf.program(number, assemble([mov(0, -1), EXIT])) for number in range(1000, 1100)]
+    code = assemble([*load_map(2, 50), copy(3, 1), call(12), mov(0, -1), EXIT])
+    callers = [bpf.program(number, code) for number in range(1, 1000)]
+    entries = {index: 1000 + index % 100 for index in range(100_000)}
+    analyst = Analyst(bpf.evidence([*targets, *callers], {50: entries}))
+    began = time.process_time()
+
+    assert {analyst.returns(number) for number in range(1, 1000)} == {Returns(frozenset((-1,)), frozenset((-1,)))}
+    assert time.process_time() - began < 5
