@@ -297,11 +297,12 @@ class Netlink:
                 length, answer, flags, _, _ = struct.unpack_from("=IHHII", data, place)
                 if flags & INTERRUPTED:
                     whole = False
-                if answer == DONE:
+                if answer in (ERROR, DONE):
+                    # A dump that failed in the middle ends like any other, but for its code (linux:net/netlink/af_netlink.c).
+                    code = signed(data[place + 16 : place + length])
+                    if code < 0:
+                        raise OSError(-code, "netlink")
                     return found, whole
-                if answer == ERROR:
-                    (code,) = struct.unpack_from("=i", data, place + 16)
-                    raise OSError(-code, "netlink")
                 found.append(data[place + 16 : place + length])
                 place += (length + 3) & ~3
 
@@ -364,7 +365,7 @@ def filters(netlink: Netlink, index: int, direction: str) -> List[Facts]:
 ACTIONS_OF = {"bpf": 1, "u32": 7, "flower": 3, "matchall": 2, "basic": 3, "fw": 4, "cgroup": 1, "flow": 9, "route": 6}
 """Which attribute of a filter's options holds its actions (linux:include/uapi/linux/pkt_cls.h)."""
 FLAGS_OF = {"bpf": 9, "flower": 22, "matchall": 3, "u32": 11}
-PARMS_OF = {"csum": 1, "nat": 1, "pedit": 2, "police": 1}
+PARMS_OF = {"connmark": 1, "csum": 1, "ct": 1, "ctinfo": 3, "gate": 3, "ife": 1, "nat": 1, "police": 1}
 """Which attribute of an action's options holds its control; 2 for the rest (linux:include/uapi/linux/tc_act)."""
 CONTROLS = {
     -1: "continue", 0: "ok", 1: "reclassify", 2: "drop", 3: "pipe", 4: "stolen", 5: "queued", 6: "repeat",
@@ -404,17 +405,28 @@ def filter_entry(message: bytes) -> Optional[Facts]:
 
 
 def filter_actions(data: bytes) -> List[str]:
-    """Kinds and controls of the actions of a filter, in their order: `gact drop`, `mirred egress redirect stolen`."""
+    """
+    Kinds and controls of the actions of a filter, in their order: `gact drop`, `mirred egress redirect stolen`.
+
+    What says one thing or another has both: `police drop/ok` for packets that exceed a rate and for those that do not,
+    `gact drop/ok` by chance.
+    """
     found = []
     for _, action in sorted(attributes(data, 0).items()):
         attrs = attributes(action, 0)
         kind = text(attrs.get(1, b""))
-        parms = attributes(attrs.get(2, b""), 0).get(PARMS_OF.get(kind, 2), b"")
+        options = attributes(attrs.get(2, b""), 0)
+        parms = options.get(PARMS_OF.get(kind, 2), b"")
         words = [kind]
         if kind == "mirred" and len(parms) >= 24:
             words.append(MIRRED.get(struct.unpack_from("=i", parms, 20)[0], "?"))
         if len(parms) >= 12:
-            words.append(control(struct.unpack_from("=i", parms, 4 if kind == "police" else 8)[0]))
+            codes = [struct.unpack_from("=i", parms, 4 if kind == "police" else 8)[0]]
+            if kind == "police":
+                codes.append(signed(options.get(5)))  # TCA_POLICE_RESULT
+            elif kind == "gact" and len(options.get(3, b"")) >= 8:  # TCA_GACT_PROB
+                codes.append(signed(options[3][4:]))
+            words.append("/".join(control(code) for code in codes))
         found.append(" ".join(words))
     return found
 
@@ -426,6 +438,11 @@ def control(code: int) -> str:
     if code >> 28 == 1:
         return "jump {}".format(code & 0x0FFFFFFF)
     return CONTROLS.get(code, str(code))
+
+
+def signed(data: Optional[bytes]) -> int:
+    """Four bytes as a signed number; 0 without them."""
+    return int(struct.unpack_from("=i", data)[0]) if data and len(data) >= 4 else 0
 
 
 def u32(data: Optional[bytes]) -> Optional[int]:

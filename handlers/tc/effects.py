@@ -100,9 +100,7 @@ def _of_program(attachment: Attachment, returns: Returns) -> Effect:
 
 def _of_class(entry: Entry, returns: Returns) -> Effect:
     """Of a filter whose program gives a class: 0 is no match, and whatever matches goes to the filter's actions."""
-    if returns.known and returns.all == {0}:
-        return Effect.CONTINUES
-    if _goes_on(entry):
+    if _goes_on(entry) or (returns.known and returns.all == {0} and not returns.negative):
         return Effect.CONTINUES
     matches_all = returns.known and 0 not in returns.all
     if matches_all:
@@ -111,18 +109,25 @@ def _of_class(entry: Entry, returns: Returns) -> Effect:
 
 
 def _of_filter(entry: Entry) -> Effect:
-    """Of flower, u32, matchall and their like: a match ends the chain unless its last action is `continue`."""
+    """Of flower, u32, matchall and their like: a match ends the chain unless its actions say otherwise."""
     if _goes_on(entry):
         return Effect.CONTINUES
-    if entry.kind == "matchall" and not _only_drops(entry):
-        return Effect.ENDS
-    return Effect.CONTINUES if _only_drops(entry) else Effect.MATCHES
+    return Effect.ENDS if entry.kind == "matchall" else Effect.MATCHES
 
 
 def _goes_on(entry: Entry) -> bool:
-    # With `continue` as its last action, a match is no verdict (net/sched/act_api.c: tcf_action_exec).
-    return bool(entry.actions) and entry.actions[-1].split()[-1:] == ["continue"]
+    """
+    Whether what matches goes on to the next filter or is dropped, and nothing else.
 
-
-def _only_drops(entry: Entry) -> bool:
-    return bool(entry.actions) and all(action.split()[-1:] == ["drop"] for action in entry.actions)
+    Actions run one after another as long as each says `pipe`; `continue` is no verdict (`net/sched/act_api.c`:
+    tcf_action_exec). Some say one thing or another, packet by packet (`police drop/ok`); eBPF says what it likes, and what
+    is redirected is gone whatever is said.
+    """
+    for action in entry.actions:
+        kind, *words = action.split()
+        controls = set(words[-1].split("/")) if words else {""}
+        if kind == "bpf" or "redirect" in words or not controls <= {"pipe", "continue", "drop"}:
+            return False
+        if "pipe" not in controls:
+            return True
+    return False

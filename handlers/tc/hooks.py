@@ -170,14 +170,14 @@ class HookJudge:
 
 
 def _in_order(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Tcx before filters, filters by priority; a netkit program is where it is listed, at one end."""
+    """Tcx before filters, filters by chain and priority; a netkit program is where it is listed, at one end."""
     started = [entry.attachment is not Attachment.NETKIT for entry in entries]
 
-    def rank(numbered: tuple[int, Entry]) -> tuple[int, int]:
+    def rank(numbered: tuple[int, Entry]) -> tuple[int, int, int]:
         number, entry = numbered
         if entry.attachment is Attachment.NETKIT:
-            return (3 if any(started[:number]) else 0), 0
-        return (1, 0) if entry.attachment is Attachment.TCX else (2, entry.pref or 0)
+            return (3 if any(started[:number]) else 0), 0, 0
+        return (1, 0, 0) if entry.attachment is Attachment.TCX else (2, entry.chain or 0, entry.pref or 0)
 
     return [entry for _, entry in sorted(enumerate(entries), key=rank)]
 

@@ -163,7 +163,11 @@ def _is_filter(shown: Mapping[str, Any]) -> bool:
 def _action(shown: Mapping[str, Any]) -> str:
     control = shown.get("control_action")
     words = [shown.get("kind"), shown.get("direction"), shown.get("mirred_action")]
-    words.append(str(control.get("type", "")).replace("pass", "ok") if isinstance(control, Mapping) else None)
+    said = str(control.get("type", "")).replace("pass", "ok") if isinstance(control, Mapping) else ""
+    chance = shown.get("prob")
+    by_chance = isinstance(chance, Mapping) and chance.get("random_type") != "none"
+    # Of police, both of its controls are printed by one name.
+    words.append(f"{said}/?" if shown.get("kind") == "police" or by_chance else said)
     return _name(" ".join(str(word) for word in words if word))
 
 

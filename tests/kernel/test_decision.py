@@ -104,6 +104,30 @@ def u32_redirect(lab: Lab, node: Netns) -> None:
     both(lab, node)
 
 
+def u32(*action: str) -> Build:
+    def build(lab: Lab, node: Netns) -> None:
+        node.plain_filter("eni1", "ingress", "match", "u32", "0", "0", "action", "mirred", "egress", *action, pref=5)
+        both(lab, node)
+
+    return build
+
+
+def of_another_chain(lab: Lab, node: Netns) -> None:
+    node.filter("eni1", "ingress", lab.returning(OK, "vendor_in"), pref=1, chain=7)
+    both(lab, node)
+
+
+def chain_that_is_run(lab: Lab, node: Netns) -> None:
+    u32("mirror", "dev", "lo", "goto", "chain", "7")(lab, node)
+    node.filter("eni1", "ingress", lab.returning(OK, "vendor_in"), pref=1, chain=7)
+
+
+def shared_block(lab: Lab, node: Netns) -> None:
+    node.tc("qdisc", "add", "dev", "eni1", "ingress_block", "22", "clsact")
+    node.tc("filter", "add", "block", "22", "pref", "5", "protocol", "all", "u32", "match", "u32", "0", "0", "action", "mirred", "egress", "redirect", "dev", "lo")  # fmt: skip
+    own(lab, node, "egress")
+
+
 def nobody(lab: Lab, node: Netns) -> None:
     both(lab, node)
 
@@ -137,6 +161,11 @@ ROWS: Mapping[str, tuple[Build, dict[str, Any], Verdict, list[str]]] = {
     "11 cannot be told": (source("vendor_in", "return bpf_get_prandom_u32();", pref=5), {}, UNKNOWN, ["tc.cannot_tell"]),
     "12 missing everywhere": (no_filters, {}, WARN, ["tc.not_attached"]),
     "other filters": (u32_redirect, {}, WARN, ["tc.matching_filter"]),
+    "other filters that end the chain": (u32("mirror", "dev", "lo", "pass"), {}, WARN, ["tc.matching_filter"]),
+    "other filters that go on": (u32("mirror", "dev", "lo", "continue"), {}, PASS, []),
+    "another chain": (of_another_chain, {}, PASS, []),
+    "another chain, which is run": (chain_that_is_run, {}, WARN, ["tc.matching_filter"]),
+    "a block that devices share": (shared_block, {}, WARN, ["tc.matching_filter", "tc.missing"]),
 }  # fmt: skip
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from handlers.model import Severity, Verdict
+from handlers.tc import instructions as ins
 from handlers.tc.evidence import AgentSeen, Attachment, Entry, Namespace
+from tests import bpf
+from tests.bpf import EXIT, assemble, call, jump, mov
 from tests.handlers.tc.nodes import OK, REDIRECT, SHOT, UNSPEC, Node, codes, device, judged, seen
 
 PASS, WARN, FAIL, UNKNOWN, SKIPPED = Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.UNKNOWN, Verdict.SKIPPED
@@ -260,6 +263,17 @@ def test_what_runs_after_the_agent_does_no_harm_whatever_it_is(node: Node) -> No
         ("matchall", (), FAIL),
         ("matchall", ("gact continue",), PASS),
         ("flower", ("gact drop",), PASS),
+        ("flower", ("mirred egress mirror pipe", "gact drop"), PASS),
+        ("matchall", ("skbedit pipe", "gact continue"), PASS),
+        ("matchall", ("police drop/continue",), PASS),
+        ("matchall", ("police drop/pipe",), FAIL),
+        ("matchall", ("police drop/ok",), FAIL),
+        ("matchall", ("police continue/ok",), FAIL),
+        ("flower", ("gact drop/ok",), WARN),
+        ("flower", ("mirred egress redirect stolen", "gact continue"), WARN),
+        ("flower", ("gact ok", "gact continue"), WARN),
+        ("flower", ("bpf continue",), WARN),
+        ("flower", ("gact goto chain 7",), WARN),
     ],
 )
 def test_other_filters_take_part_in_the_chain(
@@ -291,6 +305,16 @@ def test_a_filter_that_gives_a_class_ends_the_chain_when_it_matches(node: Node) 
     chain = [node.filter("vendor_in", 1, pref=3, direct_action=False), node.own("ingress")]
 
     assert judged(node.evidence(device("eth0", chain, [node.own("egress")]))).verdict is FAIL
+
+
+def test_an_error_number_is_a_class_and_so_a_match(node: Node) -> None:
+    ops = [call(26), jump(ins.JSLT, 0, 0, 1), mov(0, 0), EXIT]
+    chain = [node.filter("vendor_in", OK, pref=3, direct_action=False), node.own("ingress")]
+    node.programs[1] = bpf.program(1, assemble(ops))
+
+    result = judged(node.evidence(device("eth0", chain, [node.own("egress")])))
+
+    assert codes(result) == ["tc.matching_filter"]
 
 
 def test_a_program_that_only_bears_the_agents_name_is_not_the_agents(node: Node) -> None:

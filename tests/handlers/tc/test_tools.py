@@ -131,6 +131,25 @@ async def test_devices_beyond_what_is_asked_are_not_seen() -> None:
     assert [bool(device.unseen) for device in devices] == [False] * 100 + [True] * 50
 
 
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
+        ({"kind": "gact", "control_action": {"type": "drop"}, "prob": {"random_type": "none"}}, "gact drop"),
+        ({"kind": "gact", "control_action": {"type": "drop"}, "prob": {"random_type": "netrand"}}, "gact drop/?"),
+        # Both controls of police have one name, of which JSON keeps the last.
+        ({"kind": "police", "control_action": {"type": "continue"}}, "police continue/?"),
+        ({"kind": "mirred", "mirred_action": "mirror", "direction": "egress", "control_action": {"type": "pipe"}}, "mirred egress mirror pipe"),
+    ],
+)  # fmt: skip
+async def test_an_action_that_may_say_two_things_is_not_taken_at_one_word(shown: dict[str, Any], said: str) -> None:
+    listed = [{"protocol": "all", "pref": 1, "kind": "u32", "chain": 0, "options": {"fh": "800::800", "actions": [shown]}}]  # fmt: skip
+
+    evidence = await Node(**{"tc -j filter show dev eth0 egress": listed}).evidence()
+
+    (entry,) = evidence.namespaces[0].devices[0].egress or ()
+    assert entry.actions == (said,)
+
+
 async def test_without_tc_there_is_no_evidence() -> None:
     assert await tools.collect(Node(**{"tc -j qdisc show": None}).run) is None
 
