@@ -61,7 +61,7 @@ class JudgedDevice:
     @property
     def outcome(self) -> tuple[object, ...]:
         """What it comes to for the Agent; siblings should have the same."""
-        return self.codes, tuple(hook.attached for hook in self.hooks)
+        return self.codes, tuple(frozenset(link.what for link in hook.links if link.own) for hook in self.hooks)
 
 
 @dataclass(frozen=True, slots=True)

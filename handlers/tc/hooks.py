@@ -53,7 +53,7 @@ class Link:
     def what(self) -> str:
         """Its program or kind, for people; the same on every device."""
         if self.own:
-            return agents_own.short_name(self.entry)
+            return agents_own.short_name(self.entry, self.program)
         return self.name if self.entry.kind == "bpf" and self.name else f"{self.entry.kind} {self.name}".strip()
 
     @property
@@ -157,7 +157,8 @@ class HookJudge:
         self, device: Device, links: Sequence[Link], expected: bool | None, priority: int | None
     ) -> list[Ruling]:
         """Why the Agent's filters are not where they should be, as far as the chain tells."""
-        if not expected or any(link.own for link in links):
+        own = [link for link in links if link.own]
+        if not expected or not all(agents_own.is_raw(link.entry, link.program) for link in own):
             return []
         room = "an older ingress qdisc leaves no room for clsact" if device.qdisc == "ingress" else ""
         room = "its clsact qdisc, which holds filters, is not there" if device.clsact is False and not room else room
@@ -165,6 +166,8 @@ class HookJudge:
         taken = next((link for link in links if priority is not None and link.entry.pref == priority and link.entry.handle in handles), None)  # fmt: skip
         if taken is not None:
             return [Ruling("tc.handle_taken", taken)]
+        if own:
+            return [Ruling("tc.missing", None, "only its filter for raw packets is there")]
         removing = next((link for link in links if link.vendor is CILIUM_TCX), None)
         return [Ruling("tc.removed", removing)] if removing else [Ruling("tc.missing", None, room)]
 

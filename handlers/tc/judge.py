@@ -317,6 +317,6 @@ def _told(ruling: Ruling, priority: int | None) -> str:
 
 
 def _outcome(each: JudgedDevice) -> str:
-    has = " and ".join(hook.direction for hook in each.hooks if hook.attached)
+    has = ", ".join(link.what for hook in each.hooks for link in hook.links if link.own)
     codes = ", ".join(dict.fromkeys(each.codes))
-    return f"{f'filters of the Agent on {has}' if has else 'no filter of the Agent'}{f'; {codes}' if codes else ''}"
+    return f"{f'filters of the Agent: {has}' if has else 'no filter of the Agent'}{f'; {codes}' if codes else ''}"

@@ -13,7 +13,7 @@ from handlers.tc.evidence import Attachment, Entry, Program
 from handlers.tc.returns import Returns
 
 _FILTER = re.compile(
-    r"classifier_(?:in|e)gress_security_classifier_(?P<raw>raw_packet_)?(?:in|e)gress_\d{1,10}_\d{1,20}_(?P<pid>\d{1,10})"
+    r"classifier_(?:in|e)gress_security_classifier_(?:raw_packet_)?(?:in|e)gress_\d{1,10}_\d{1,20}_\d{1,10}"
 )
 _PROGRAM = re.compile(r"classifier_(?:egre|ingr|raw_)[a-z_]*")
 _MAY_RETURN = frozenset((-1, 2))
@@ -33,17 +33,14 @@ def is_own(entry: Entry, program: Program | None, returns: Returns) -> bool:
     return bool(by_filter or by_program) and returns.all <= _MAY_RETURN
 
 
-def short_name(entry: Entry) -> str:
+def short_name(entry: Entry, program: Program | None) -> str:
     """Its name without what differs from device to device."""
-    return re.sub(r"_security_.*", "", entry.name) or "classifier"
+    name = re.sub(r"_security_.*", "", entry.name) or "classifier"
+    return f"{name} (raw packets)" if is_raw(entry, program) else name
 
 
-def is_raw(entry: Entry) -> bool:
-    """Whether it is the one that takes whole packets."""
-    return "raw_packet" in entry.name
-
-
-def pid(entry: Entry) -> int | None:
-    """The system-probe that attached it, by its own count of processes."""
-    found = _FILTER.fullmatch(entry.name)
-    return int(found["pid"]) if found else None
+def is_raw(entry: Entry, program: Program | None) -> bool:
+    """Whether it is the one for rules on raw packets, which stands beside the classifier and is no replacement for it."""
+    return "raw_packet" in entry.name or (
+        not entry.name and program is not None and program.name.startswith("classifier_raw_")
+    )

@@ -56,8 +56,9 @@ class Node:
     def tcx(self, name: str, *codes: int, hidden: bool = False, attachment: Attachment = Attachment.TCX) -> Entry:
         return Entry(attachment=attachment, program=self.program(*codes, name=name, hidden=hidden))
 
-    def own(self, direction: str, *, pref: int = 10, handle: int = 1, index: int = 6, pid: int = 4321) -> Entry:
-        name = f"classifier_{direction}_security_classifier_{direction}_{index}_{HOST_INODE}_{pid}"
+    def own(self, direction: str, *, pref: int = 10, handle: int = 1, index: int = 6, pid: int = 4321, raw: bool = False) -> Entry:  # fmt: skip
+        function = f"classifier_raw_packet_{direction}" if raw else f"classifier_{direction}"
+        name = f"classifier_{direction}_security_{function}_{index}_{HOST_INODE}_{pid}"
         return self.filter(name, UNSPEC, pref=pref, handle=handle)
 
     def evidence(self, *devices: Device, **more: object) -> Evidence:

@@ -365,6 +365,28 @@ def test_one_device_unlike_its_many_siblings_stands_out(node: Node) -> None:
     assert [(table.count, table.verdict) for table in result.tables] == [(1, WARN), (40, PASS)]
 
 
+def test_a_filter_for_raw_packets_is_no_replacement_for_the_classifier(node: Node) -> None:
+    # As the AWS network policy agent leaves it, which detaches the first filter with handle 1.
+    left = [node.own("ingress", handle=2, raw=True)]
+    whole = [node.own("egress", handle=2, raw=True), node.own("egress")]
+    result = judged(node.evidence(device("eni1", left, whole)))
+
+    assert codes(result) == ["tc.missing"]
+    assert "only its filter for raw packets is there" in result.findings[0].evidence[0]
+
+
+def test_a_device_that_lost_one_of_its_two_filters_is_unlike_its_siblings(node: Node) -> None:
+    def chain(direction: str) -> list[Entry]:
+        return [node.own(direction, handle=2, raw=True), node.own(direction)]
+
+    alike = [device(f"eni{number}", chain("ingress"), chain("egress")) for number in range(10)]
+    result = judged(node.evidence(*alike, device("eni77", chain("ingress"), [node.own("egress")])))
+
+    assert codes(result) == ["tc.odd_device"]
+    assert "eni77" in result.findings[0].summary
+    assert result.findings[0].evidence[0] != result.findings[0].evidence[1]
+
+
 def test_many_devices_are_few_tables(node: Node) -> None:
     alike = [
         device(f"lxc{number:x}", [node.filter(f"cil_from_container-lxc{number:x}", OK), node.own("ingress")], [node.own("egress")])
