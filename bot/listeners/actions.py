@@ -31,7 +31,7 @@ def register(app: AsyncApp, desk: Desk) -> None:
         try:
             answer: Payload | None = await cancel(desk, action["value"], user, channel)
         except UsageError as error:
-            answer = ephemeral.usage_error(error)
+            answer = ephemeral.usage_error(error, desk.slash)
         tell(desk, body, answer)
         await ack()
 

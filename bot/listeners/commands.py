@@ -50,7 +50,7 @@ async def answer_to(desk: Desk, body: Mapping[str, Any]) -> Payload | None:
         answer = await _do(desk, command, body, user, channel)
     except UsageError as error:
         desk.remember(Entry("command.faulty", user, channel, command=line, outcome="nothing", detail=str(error)))
-        return ephemeral.usage_error(error)
+        return ephemeral.usage_error(error, desk.slash)
     except CsmError as error:
         desk.remember(Entry("command.failed", user, channel, command=line, outcome="nothing", detail=str(error)))
         return ephemeral.notice(str(error))

@@ -96,7 +96,7 @@ async def ask(desk: Desk, body: Mapping[str, Any], line: grammar.Flare) -> Paylo
     view = await desk.messenger.open_view(str(body["trigger_id"]), modal.loading(asked.target, asked.to_json()))
     if not view:
         example = f"flare {line.target}/<agent> --email <address>"
-        return ephemeral.usage_error(UsageError("Slack did not open the form in time.", example=example))
+        return ephemeral.usage_error(UsageError("Slack did not open the form in time.", example=example), desk.slash)
     desk.errands.run(_fill(desk, view, asked), name="fill the flare's modal")
     return None
 

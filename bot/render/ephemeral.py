@@ -25,12 +25,12 @@ def refusal(text: str) -> Payload:
     return _payload(words, section(words))
 
 
-def usage_error(error: UsageError) -> Payload:
-    """What was wrong with the line, and a line that would have worked."""
+def usage_error(error: UsageError, slash: str) -> Payload:
+    """What was wrong with the line, and a line that would have worked, with the command as it is typed (`/csm`)."""
     said = f"⚠️ {mrkdwn(str(error), 2000)}"
     if not error.example:
         return _payload(said, section(said))
-    example = mrkdwn(error.example)
+    example = mrkdwn(f"{slash} {error.example}")
     return _payload(f"{said} For example: {example}", section(said), section(f"For example: `{example}`"))
 
 

@@ -59,6 +59,7 @@ async def test_a_flare_ends_where_it_waits_for_a_person() -> None:
     [
         ("/csm flare cluster-a", "A form is open: Flare of cluster-a. It is filled in on the page."),
         ("/csm selftset cluster-a", "Did you mean 'selftest'?"),
+        ("/csm selftset cluster-a", "For example: `/csm selftest cluster-a`"),
     ],
 )
 async def test_what_is_no_run_is_shown_too(line: str, shown: str) -> None:

@@ -142,7 +142,7 @@ export class Messages {
     const { names, users } = context;
     const user = message.notice ? null : users.get(message.user);
     const at = new Date(seconds(message) * 1000);
-    const time = el("time", { datetime: at.toISOString(), title: at.toLocaleString() }, at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+    const time = el("time", { datetime: at.toISOString(), title: at.toLocaleString() }, at.toLocaleTimeString([], { hour: "numeric", minute: "2-digit" }));
     const body = message.blocks?.length ? blocks(message.blocks, context) : [el("div", { class: "block text" }, mrkdwn(message.text ?? "", names))];
     return el("li", { class: `message ${together ? "together" : ""} ${message.is_ephemeral ? "ephemeral" : ""}`, "data-ts": message.ts, tabindex: -1 },
       message.is_ephemeral && el("div", { class: "only" }, icon("eye"), "Only visible to you"),
@@ -164,7 +164,7 @@ export class Messages {
     const who = (message.reply_users ?? [message.user]).slice(0, 3).map((id) => avatar(users.get(id)));
     return el("button", { type: "button", class: "replies", onclick: () => this.thread(message) }, who,
       el("span", { class: "count" }, message.reply_count === 1 ? "1 reply" : `${message.reply_count} replies`),
-      last && el("span", { class: "quiet", "aria-hidden": "true" }, `Last reply at ${last.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`));
+      last && el("span", { class: "quiet", "aria-hidden": "true" }, `Last reply at ${last.toLocaleTimeString([], { hour: "numeric", minute: "2-digit" })}`));
   }
 }
 

@@ -20,16 +20,22 @@ let users = new Map();
 let inChannel = new Map();
 let inThread = new Map();
 let source;
+const asked = new Set(); // what is told while a list is under way, for each
 
 const place = () => ({ user: here.user, channel: here.channel });
-const isRoot = (message) => !message.thread_ts || message.thread_ts === message.ts;
+const isRoot = (message) => !message.thread_ts || message.thread_ts === message.ts || message.subtype === "thread_broadcast";
+const inThreadOf = (message, root) => [message.ts, message.thread_ts].includes(root);
 
 const list = new Messages($("messages"), { context, thread: openThread });
 const thread = new Messages($("thread"), { context, thread: null });
+let pressed = false; // what is drawn anew between the press and the release of a button would not be clicked
 const draw = batched(() => {
+  if (pressed) return;
   list.draw([...inChannel.values()]);
   if (here.thread) thread.draw([...inThread.values()]);
 });
+document.addEventListener("pointerdown", () => { pressed = true; }, true);
+for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(() => { pressed = false; draw(); }), true);
 
 // -- what a message is drawn with ------------------------------------------------------------------------------------
 
@@ -60,6 +66,7 @@ const say = (words) => { $("said").textContent = words; };
 
 function told(event) {
   const { type, channel, message } = event;
+  for (const meanwhile of asked) meanwhile.push(event);
   if (type === "notice") complain(event.text, channel);
   else if (["message", "message_changed", "ephemeral"].includes(type) && message) changed(event);
   else if (type === "message_deleted") { inChannel.delete(event.ts); inThread.delete(event.ts); draw(); }
@@ -74,16 +81,33 @@ function changed({ type, channel, message }) {
     return;
   }
   if (isRoot(message)) inChannel.set(message.ts, message);
-  if (here.thread && [message.ts, message.thread_ts].includes(here.thread)) inThread.set(message.ts, message);
+  if (here.thread && inThreadOf(message, here.thread)) inThread.set(message.ts, message);
   if (type !== "message_changed" && message.user !== state.me.id) say(message.text ?? "");
   draw();
+}
+
+// A list that was asked for may be older than what was told while it was under way: that is told to it too.
+async function messages(query) {
+  const meanwhile = [];
+  asked.add(meanwhile);
+  const answer = await get("messages", query);
+  asked.delete(meanwhile);
+  const found = new Map((answer.messages ?? []).map((message) => [message.ts, message]));
+  for (const { type, channel, message, ts } of meanwhile) {
+    if (channel !== query.channel) continue;
+    if (type === "message_deleted") found.delete(ts);
+    else if (message && (query.thread_ts ? inThreadOf(message, query.thread_ts) : isRoot(message))) found.set(message.ts, message);
+  }
+  return found;
 }
 
 const again = batched(refresh);
 
 async function refresh() {
-  const found = await get("state", { user: here.user });
-  if (!found.users) return;
+  const { user } = here;
+  const found = await get("state", { user });
+  if (!found.users || user !== here.user) return;
+  if (state && state.session !== found.session) return location.reload(); // another sandbox, at the same address
   state = found;
   users = new Map(state.users.map((user) => [user.id, user]));
   names = {
@@ -100,9 +124,11 @@ async function refresh() {
 
 async function connect() {
   source?.close();
+  const { user } = here;
   await refresh();
-  source = new EventSource(`/sandbox/events?user=${here.user}&after=${state?.last_event ?? 0}`);
-  source.onopen = () => { $("link").textContent = ""; };
+  if (user !== here.user) return;
+  source = new EventSource(`/sandbox/events?user=${user}&after=${state?.last_event ?? 0}`);
+  source.onopen = () => { if ($("link").textContent) again(); $("link").textContent = ""; };
   source.onerror = () => { $("link").textContent = "The sandbox does not answer. It may have been ended."; };
   source.onmessage = (event) => told(JSON.parse(event.data));
   showFaults();
@@ -114,9 +140,9 @@ async function openChannel(channel) {
   closeThread(false);
   Object.assign(here, { channel });
   unread.delete(channel);
-  const answer = await get("messages", place());
+  const found = await messages(place());
   if (here.channel !== channel) return;
-  inChannel = new Map((answer.messages ?? []).map((message) => [message.ts, message]));
+  inChannel = found;
   const name = (channel.startsWith("D") ? "" : "#") + names.channels[channel];
   list.clear();
   list.intro = { version: channel, make: () => intro(name) };
@@ -137,9 +163,9 @@ function intro(name) {
 async function openThread(message) {
   const ts = message.thread_ts ?? message.ts;
   here.thread = ts;
-  const answer = await get("messages", { ...place(), thread_ts: ts });
+  const found = await messages({ ...place(), thread_ts: ts });
   if (here.thread !== ts) return;
-  inThread = new Map((answer.messages ?? []).map((each) => [each.ts, each]));
+  inThread = found;
   thread.clear();
   $("side").hidden = false;
   $("thread-where").textContent = $("title").textContent;

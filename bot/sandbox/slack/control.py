@@ -124,6 +124,7 @@ class Control:
             return web.json_response({"ok": False, "error": "there is no such person"}, status=404)
         return web.json_response(
             {
+                "session": self.workspace.session,
                 "team": {"id": TEAM, "name": "sandbox"},
                 "me": who.as_json(),
                 "users": [user.as_json() for user in self.workspace.users.values()],

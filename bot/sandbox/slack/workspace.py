@@ -107,6 +107,8 @@ class Workspace:
         ]
         everyone = {user.id for user in people}
         self.clock = clock or RealClock()
+        self.session = secrets.token_hex(8)
+        """Tells a page that another sandbox answers at the address that it was loaded from."""
         self.users = {user.id: user for user in people}
         self.channels = {
             channel.id: channel
