@@ -2,7 +2,7 @@
 The configuration: one YAML file and, for secrets, the environment.
 
 A faulty file is refused with every fault at once, each with its line and the nearest valid key. What pydantic
-finds is translated back to the file's own lines through the marks that PyYAML keeps.
+finds is translated back to the file's own lines (`bot.marked`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-import yaml
+import sqlalchemy as sa
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -31,13 +32,15 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bot.marked import Marked, read
 from bot.policy import Approvers, Rule
 from handlers.errors import ConfigurationError
 from handlers.executors.settings import DockerSettings, HostSettings, KubernetesSettings, SshSettings
+from handlers.redaction import clean
 
 MOST_BYTES = 1024 * 1024
 SLACK_API_URL = "https://slack.com/api/"
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,8})h)?(?:(\d{1,8})m)?(?:(\d{1,8})s)?")
 _SECRET = re.compile(r"\bxox[a-z]-|\bxapp-|\bxoxe")
 
 
@@ -46,12 +49,21 @@ def _duration(value: Any) -> Any:
     if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    if isinstance(value, int | float | timedelta) and not isinstance(value, bool):
+    if isinstance(value, timedelta):
         return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+        return timedelta(seconds=value)
     raise ValueError("must be a duration such as 90s, 30m, 1h30m or 90d")
 
 
+def _some_time(value: timedelta) -> timedelta:
+    if value < timedelta(seconds=1):
+        raise ValueError("must be a second or more")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+SomeTime = Annotated[Duration, AfterValidator(_some_time)]
 _CHANNEL = re.compile(r"\*|[CGD][A-Z0-9]{2,}")
 _WHO = re.compile(r"\*|[UW][A-Z0-9]{2,}|S[A-Z0-9]{2,}|@[a-z0-9._-]+")
 
@@ -126,7 +138,7 @@ class FlareApproval(Strict):
     """User ids and user groups, as in a rule's `who`. Nobody, when it is empty: then no flare is ever uploaded."""
     four_eyes: bool = True
     """Whoever asked for a flare may not approve it."""
-    expires: Duration = timedelta(minutes=30)
+    expires: SomeTime = timedelta(minutes=30)
     """Counted from the request, whatever building the archive took."""
     keep_copy: bool = False
     """Whether the archive itself is put into the thread, once it was approved: with all that is in it, for all who may read there."""
@@ -153,11 +165,11 @@ class Limits(Strict):
     """Agents of all targets that are asked at once."""
     min_interval: Duration = timedelta(seconds=60)
     """How long the same Agent is not asked again: a repeated command joins the run, or gets its answers."""
-    selftest_deadline: Duration = timedelta(seconds=60)
+    selftest_deadline: SomeTime = timedelta(seconds=60)
     """How long one Agent's self-test may take."""
-    status_deadline: Duration = timedelta(seconds=30)
+    status_deadline: SomeTime = timedelta(seconds=30)
     """How long one Agent's status may take."""
-    tc_deadline: Duration = timedelta(seconds=30)
+    tc_deadline: SomeTime = timedelta(seconds=30)
     """How long one node's evidence may take."""
 
 
@@ -203,7 +215,7 @@ class HealthSettings(Strict):
 class Settings(Strict):
     """The whole file."""
 
-    database_url: str = Field(default="sqlite:///csm.db", pattern=r"^(sqlite|postgresql)(\+\w+)?://")
+    database_url: str = "sqlite:///csm.db"
     """SQLite for one process, PostgreSQL for several replicas. A password is better given by `PGPASSWORD` or `~/.pgpass`."""
     site: Literal[
         "datadoghq.com",
@@ -231,6 +243,24 @@ class Settings(Strict):
     """How Slack reaches the bot."""
     health: HealthSettings | None = None
     """Nothing listens when it is not given."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _usable_url(cls, value: str) -> str:
+        try:
+            url = sa.make_url(value)
+        except (sa.exc.ArgumentError, ValueError):  # their own words show the address, and a password with it
+            raise ValueError("is no address of a database; a password may need to be percent-encoded") from None
+        match url.drivername:
+            case "postgresql" | "postgresql+psycopg":
+                return value
+            case "sqlite" if url.database and url.database != ":memory:" and not url.host:
+                return value
+            case "sqlite":
+                raise ValueError(
+                    "must name a file: sqlite:///csm.db, or with four slashes sqlite:////var/lib/csm/csm.db"
+                )
+        raise ValueError("must begin with sqlite:/// or postgresql://")
 
     @property
     def rules(self) -> Sequence[Rule]:
@@ -296,36 +326,15 @@ def _is_loopback(url: str) -> bool:
         return False
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's booleans: `true` and `false` only. In 1.1 the policy's key `on` would be one of them."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - as its base has it
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), ["t", "f"])
-
-
 def load(path: Path) -> Settings:
     """Read a configuration file. Raises `ConfigurationError` with every fault and its line."""
     text = _text(path)
+    marked = read(text, source=str(path))
+    faults = [*marked.duplicates(), *_secrets(text)]
     try:
-        node = yaml.compose(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigurationError([f"{line}{getattr(error, 'problem', None) or error}"], source=str(path)) from error
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigurationError(
-            ["it must hold keys such as `targets:`; it is empty, or not a mapping."], source=str(path)
-        )
-    faults = [*_duplicates(node), *_secrets(text)]
-    try:
-        settings = Settings.model_validate(yaml.load(text, Loader=_Loader))  # noqa: S506 - derived from SafeLoader
+        settings = Settings.model_validate(marked.values)
     except ValidationError as error:
-        raise ConfigurationError([*faults, *_translated(error, node)], source=str(path)) from error
+        raise ConfigurationError([*faults, *_translated(error, marked)], source=str(path)) from error
     if faults:
         raise ConfigurationError(faults, source=str(path))
     return settings
@@ -347,27 +356,13 @@ def _text(path: Path) -> str:
         raise ConfigurationError([f"it cannot be read: {error.strerror}."], source=str(path)) from error
 
 
-def _duplicates(node: yaml.Node) -> Iterator[str]:
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                yield f"line {line}: `{key.value}` is given twice; it was given on line {seen[key.value]} already."
-            seen.setdefault(key.value, line)
-            yield from _duplicates(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _duplicates(item)
-
-
 def _secrets(text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), 1):
         if _SECRET.search(line):
             yield f"line {number}: this looks like a Slack token. Secrets come from the environment only (SLACK_BOT_TOKEN and so on); take it out, and revoke it if others can read the file."
 
 
-def _translated(error: ValidationError, node: yaml.MappingNode) -> Iterator[str]:
+def _translated(error: ValidationError, marked: Marked) -> Iterator[str]:
     details = error.errors()
     for detail in details:
         # An item that is wrong is also missing from its list; once is enough.
@@ -377,26 +372,42 @@ def _translated(error: ValidationError, node: yaml.MappingNode) -> Iterator[str]
         if detail["type"] == "too_short" and within:
             continue
         place = tuple(part for part in detail["loc"] if part != "[key]")
-        line = _line(node, place)
+        line = marked.line(place)
         where = ".".join(str(part) for part in place) or "the file"
         yield f"line {line}: {where}: {_words(detail, place)}"
 
 
 def _words(detail: ErrorDetails, place: tuple[int | str, ...]) -> str:
-    if detail["type"] == "extra_forbidden":
+    kind, given = detail["type"], detail["input"]
+    shown = f" (it is {clean(given, max_chars=60)!r})" if isinstance(given, str) else ""
+    if kind == "extra_forbidden":
         near = difflib.get_close_matches(str(place[-1]), _keys(place[:-1]), n=1)
         hint = f" Did you mean `{near[0]}`?" if near else f" Known here: {', '.join(_keys(place[:-1]))}."
         return f"there is no such key.{hint}"
-    if detail["type"] == "missing":
-        return "it is missing."
-    if detail["type"] == "literal_error":
+    if kind == "literal_error":
         expected = str((detail.get("ctx") or {}).get("expected", ""))
-        near = difflib.get_close_matches(str(detail["input"]), re.findall(r"'([^']*)'", expected), n=1)
+        near = difflib.get_close_matches(str(given), re.findall(r"'([^']*)'", expected), n=1) if shown else []
         hint = f" Did you mean `{near[0]}`?" if near else ""
-        return f"{str(detail['input'])[:60]!r} is not known; it must be {expected}.{hint}"
-    return detail["msg"].removeprefix("Value error, ") + (
-        f" (it is {str(detail['input'])[:60]!r})" if isinstance(detail["input"], str) else ""
-    )
+        return f"it must be {expected}{shown}.{hint}"
+    if kind == "model_type":
+        return f"it must be a mapping, with keys such as {', '.join(_keys(place))}{shown}"
+    if place and place[-1] == "database_url":
+        shown = ""
+    return _PLAIN.get(kind, detail["msg"].removeprefix("Value error, ")) + shown
+
+
+_PLAIN: Mapping[str, str] = {
+    "missing": "it is missing.",
+    "dict_type": "it must be a mapping, with a name for each",
+    "tuple_type": "it must be a list",
+    "string_type": "it must be a text",
+    "invalid_key": "a key must be a text",
+    "int_parsing": "it must be a whole number",
+    "int_type": "it must be a whole number",
+    "bool_parsing": "it must be true or false",
+    "bool_type": "it must be true or false",
+}
+"""What pydantic would say in Python's words."""
 
 
 def _keys(place: tuple[int | str, ...]) -> list[str]:
@@ -420,20 +431,3 @@ def _inner(annotation: Any) -> Any:
         return annotation
     found = [_inner(each) for each in get_args(annotation)]
     return next((each for each in found if each is not None), None)
-
-
-def _line(node: yaml.Node, place: tuple[int | str, ...]) -> int:
-    """The line of a place, or of the nearest thing around it that exists."""
-    line = node.start_mark.line + 1
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            match = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if match is None:
-                return line
-            line, node = match[0].start_mark.line + 1, match[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            return line
-    return line

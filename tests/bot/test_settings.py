@@ -125,3 +125,39 @@ def test_the_http_way_in_needs_the_signing_secret(monkeypatch: pytest.MonkeyPatc
 def test_files_cannot_be_kept_for_longer_than_their_runs(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, f"{GOOD}retention: {{runs: 30d, files: 31d}}\n")
     assert "csm would not know any more which they are" in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "retention: {runs: -5}",
+        "retention: {runs: 99999999999999999999d}",
+        "approvals: {flare: {expires: 0s}}",
+        "limits: {selftest_deadline: 0}",
+        "limits: {min_interval: .inf}",
+    ],
+)
+def test_a_time_that_cannot_be_meant_is_refused(tmp_path: Path, text: str) -> None:
+    (found,) = faults(tmp_path, f"{GOOD}{text}\n")
+    assert found.startswith("line 3: ")
+    assert "must be a duration" in found or "must be a second or more" in found
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite://", "must name a file"),
+        ("sqlite:///:memory:", "must name a file"),
+        ("sqlite+aiosqlite:///csm.db", "must begin with"),
+        ("postgres://csm:hunter2@db/csm", "must begin with"),
+        ("postgresql://csm:hunter2@db:54x2/csm", "no address of a database"),
+        ("mysql://csm:hunter2@db/csm", "must begin with"),
+    ],
+)
+def test_a_database_that_csm_cannot_use_is_refused_and_its_password_is_not_shown(
+    tmp_path: Path, url: str, words: str
+) -> None:
+    (found,) = faults(tmp_path, f"{GOOD}database_url: '{url}'\n")
+    assert found.startswith("line 3: database_url: ")
+    assert words in found
+    assert "hunter2" not in found
