@@ -1,8 +1,9 @@
 """
 What is forgotten, and when: evidence first, whole runs later. The audit is never forgotten.
 
-Works in small transactions, oldest first, so that a database of millions of rows stays usable meanwhile. Safe to
-repeat, to cut short, and to do in several processes at once.
+Works in small transactions, oldest first, so that a database of millions of rows stays usable meanwhile: whoever has
+typed a command waits for no more than one run's rows, or two hundred results. Safe to repeat, to cut short, and to do
+in several processes at once.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SHARED = "shared"
 """What stands for the time stamp of files that were put into a thread."""
 
 BATCH = 200
-"""Runs or results in one transaction."""
+"""Runs that are looked up, or results and reports that are changed, at once."""
 
 Forget = Callable[[list[str]], Awaitable[None]]
 """Makes the durable engine forget these runs too."""
@@ -96,32 +97,43 @@ async def _drop_runs(store: Store, before: float, forget: Forget | None) -> int:
         # The engine first: were it last, a crash in between would leave it records that nobody ever looks for.
         if forget is not None:
             await forget(ids)
-        await store.write(partial(_delete, ids=ids))
+        for each in ids:
+            await store.write(partial(_delete, run=each))
         dropped += len(ids)
 
 
-def _delete(connection: sa.Connection, ids: Sequence[str]) -> None:
+def _delete(connection: sa.Connection, run: str) -> None:
     for table in PER_RUN:
-        connection.execute(sa.delete(table).where(table.c.run.in_(ids)))
-    connection.execute(sa.delete(runs).where(runs.c.id.in_(ids)))
+        connection.execute(sa.delete(table).where(table.c.run == run))
+    connection.execute(sa.delete(runs).where(runs.c.id == run))
 
 
 async def _drop_evidence(store: Store, before: float) -> int:
     bare = 0
-    while done := await store.write(lambda connection: _bare_some(connection, before)):
-        bare += done
+    while changes := await store.read(lambda connection: _to_bare(connection, before)):
+        await store.write(partial(_change, changes=changes))
+        bare += len(changes)
     return bare
 
 
-def _bare_some(connection: sa.Connection, before: float) -> int:
+def _to_bare(connection: sa.Connection, before: float) -> Sequence[sa.Update]:
+    """What is to be changed, some at a time. To find it all old results are read through, which no writer should wait for."""
     found = connection.execute(_results_with_evidence(before).limit(BATCH)).all()
-    for row in found:
-        where = sa.and_(results.c.run == row.run, results.c.agent == row.agent)
-        connection.execute(sa.update(results).where(where).values(result=_bare(row.result)))
     reports = connection.execute(_reports_with_evidence(before).limit(BATCH)).all()
-    for row in reports:
-        connection.execute(sa.update(runs).where(runs.c.id == row.id).values(report=_bare(row.report)))
-    return len(found) + len(reports)
+    return [
+        *(
+            sa.update(results)
+            .where(results.c.run == row.run, results.c.agent == row.agent)
+            .values(result=_bare(row.result))
+            for row in found
+        ),
+        *(sa.update(runs).where(runs.c.id == row.id).values(report=_bare(row.report)) for row in reports),
+    ]
+
+
+def _change(connection: sa.Connection, changes: Sequence[sa.Update]) -> None:
+    for change in changes:
+        connection.execute(change)
 
 
 def _bare(document: str) -> str:

@@ -29,6 +29,7 @@ from bot.storage.audit import (
 from bot.storage.schema import audit
 from bot.storage.store import Store
 from tests.bot.storage.written import fill
+from tests.postgres import Postgres
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20)
 
@@ -258,3 +259,16 @@ def test_every_event_is_in_the_document_and_none_that_does_not_exist() -> None:
     told = re.findall(r"^\| `([a-z_.]+)` \|", Path("docs/audit.md").read_text(), flags=re.MULTILINE)
 
     assert {first or second for first, second in noted} == set(told)
+
+
+@pytest.mark.needs_postgres
+async def test_the_servers_own_idea_of_isolation_does_not_break_the_chain(postgres: Postgres) -> None:
+    """Read before the lock was had, the newest entry would be an old one."""
+    url = f"{postgres.database()}?options=-cdefault_transaction_isolation%3Dserializable"
+    stores = [await Store.open(url) for _ in range(3)]
+    await asyncio.gather(*(store.note(Entry("command.refused", f"U{step}")) for step in range(20) for store in stores))
+    await asyncio.gather(*(store.update_run("r-1", permalink="x") for store in stores))
+    told = await entries(stores[0])
+    for store in stores:
+        await store.aclose()
+    assert len(told) == 60

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from bot.storage import retention
 from bot.storage.retention import PER_RUN, Keep, Pruned, prunable, prune
-from bot.storage.schema import metadata
+from bot.storage.schema import metadata, runs
 from bot.storage.store import Store
 from tests.bot.storage.written import STARTED, fill
 from tests.handlers.tc.nodes import Node, judged
@@ -98,3 +101,40 @@ async def test_many_are_forgotten_in_small_transactions(store: Store, monkeypatc
 def test_every_table_with_rows_of_a_run_is_pruned_with_it() -> None:
     of_a_run = {table.name for table in metadata.tables.values() if "run" in table.c}
     assert of_a_run - {"csm_audit"} == {table.name for table in PER_RUN}
+
+
+async def test_commands_are_accepted_while_old_evidence_is_looked_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    find = retention._to_bare
+
+    def slow(connection: sa.Connection, before: float) -> Sequence[sa.Update]:
+        begun.set()
+        assert go_on.wait(30)
+        return find(connection, before)
+
+    monkeypatch.setattr(retention, "_to_bare", slow)
+    pruning = asyncio.create_task(prune(store, KEEP, STARTED + 31 * DAY))
+    assert await asyncio.to_thread(begun.wait, 30)
+    await store.update_run("r-2", permalink="https://example.com/somebody-waits")
+    go_on.set()
+
+    assert await pruning == Pruned(evidence=2)
+
+
+async def test_each_run_is_forgotten_in_a_transaction_of_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await store.update_run("r-2", state="done", finished_at=STARTED + 301)
+    left: list[int] = []
+    write = store.write
+
+    async def counted(work: Callable[[sa.Connection], Any]) -> Any:
+        done = await write(work)
+        left.append(await store.read(lambda c: c.scalar(sa.select(sa.func.count()).select_from(runs)) or 0))
+        return done
+
+    before = await store.read(lambda c: c.scalar(sa.select(sa.func.count()).select_from(runs)) or 0)
+    monkeypatch.setattr(store, "write", counted)
+    await prune(store, KEEP, STARTED + 91 * DAY)
+
+    assert left == [before - 1, before - 2]
