@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import contextlib
 import difflib
-import getpass
 import os
 import re
 import signal
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from bot import operate
-from bot.cli_status import STATUS
+from bot.cli_status import STATUS, login
 from handlers.errors import ConfigurationError, CsmError, UsageError
 from handlers.model import Report, Verdict
 
@@ -169,11 +168,12 @@ def _help(line: Sequence[str]) -> int:
 async def _line(options: argparse.Namespace, line: str) -> int:
     from bot import grammar
     from bot.logs import configure
-    from bot.settings import load
+    from bot.settings import Secrets, load
     from bot.storage.store import Store
 
     configure(level="ERROR")
     settings = load(options.config)
+    Secrets.take()
     command = grammar.parse(line, known_targets=list(settings.targets))
     if isinstance(command, grammar.Targets):
         return _targets(settings)
@@ -211,7 +211,7 @@ async def _examine(options: argparse.Namespace, settings: Settings, store: Store
         command=options.command,
         target=target,
         agent=agent,
-        requested_by=getpass.getuser(),
+        requested_by=login(),
         source="terminal",
         accepted_at=time.time(),
     )
@@ -358,7 +358,7 @@ async def _show(options: argparse.Namespace, store: Store, run: str) -> int:
 
 
 async def _cancel(store: Store, run: str) -> int:
-    if not await store.cancel(run, getpass.getuser()):
+    if not await store.cancel(run, login()):
         raise UsageError(f"There is nothing to cancel: {run} is not known, or has ended.", example="runs")
     print(f"{run} is being cancelled; what was found so far is kept.")
     return 0

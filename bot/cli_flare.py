@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import getpass
 import os
 import secrets
 import signal
@@ -20,6 +19,7 @@ import time
 from collections.abc import Iterator
 
 from bot import grammar
+from bot.cli_status import login
 from bot.clock import SystemClock
 from bot.commands import flaring
 from bot.flare import Flare, FlareParts
@@ -49,7 +49,7 @@ async def flare(options: argparse.Namespace, settings: Settings, store: Store, l
         command="flare",
         target=line.target,
         agent=line.agent or "",
-        requested_by=getpass.getuser(),
+        requested_by=login(),
         source="terminal",
         accepted_at=time.time(),
         case_id=asked.case,

@@ -292,9 +292,10 @@ class Secrets(BaseSettings):
             raise ConfigurationError(faults, source="environment")
         return secrets
 
-    def take(self) -> None:
+    @classmethod
+    def take(cls) -> None:
         """Take them out of the environment, which the commands that csm runs on this host would inherit."""
-        for field in type(self).model_fields.values():
+        for field in cls.model_fields.values():
             if field.annotation is SecretStr:
                 os.environ.pop(str(field.validation_alias), None)
 

@@ -10,7 +10,7 @@ from handlers.executors.base import Executor
 
 def executors(settings: Settings) -> Mapping[str, Executor]:
     """An executor for each target; nothing is connected yet."""
-    return {name: _executor(name, target) for name, target in settings.targets.items()}
+    return {name: executor(name, target) for name, target in settings.targets.items()}
 
 
 def described(settings: Settings) -> Mapping[str, str]:
@@ -18,7 +18,8 @@ def described(settings: Settings) -> Mapping[str, str]:
     return {name: _described(target) for name, target in settings.targets.items()}
 
 
-def _executor(name: str, target: TargetSettings) -> Executor:
+def executor(name: str, target: TargetSettings) -> Executor:
+    """The executor of a target; nothing is connected yet."""
     # Imported when needed: the Kubernetes client alone costs a second to import.
     if target.kubernetes is not None:
         from handlers.executors.kubernetes import KubernetesExecutor

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from bot.doctor.check import Check, failed, passed, warned
 from bot.storage.migrate import VERSION, version_of
+from bot.storage.schema import runs
 from bot.storage.store import make_engine
 
 NAME = "database"
@@ -25,13 +26,40 @@ def look(database_url: str) -> Iterator[Check]:
     engine = make_engine(database_url)
     try:
         with engine.connect() as connection:
-            yield _schema(version_of(connection), shown)
+            found = version_of(connection)
     except sa.exc.SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip()
-        mend = "Start the database, or correct `database_url`; the account needs to create tables and schemas."
-        yield failed(NAME, f"{shown} cannot be used: {reason}", mend)
+        mend = "Start the database, or correct `database_url`."
+        yield failed(NAME, f"{shown} cannot be used: {_reason(error)}", mend)
+        return
+    else:
+        yield _schema(found, shown)
+        if found <= VERSION and (refused := _refused(engine)):
+            mend = "Let csm's account create tables, and schemas, in that database, and write to it; it must be no read-only copy."
+            yield failed(f"{NAME}.rights", f"{shown} cannot be written: {refused}", mend)
     finally:
         engine.dispose()
+
+
+def _refused(engine: sa.Engine) -> str:
+    """Why it may not be written, or nothing: tried, and taken back before anybody could see it."""
+    with engine.connect() as connection:
+        try:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            elif not sa.inspect(connection).has_schema("dbos"):  # the durable engine's
+                connection.execute(sa.schema.CreateSchema("dbos"))
+            connection.exec_driver_sql("CREATE TABLE csm_doctor (tried INTEGER)")
+            if sa.inspect(connection).has_table(runs.name):
+                connection.execute(sa.delete(runs).where(sa.false()))
+        except sa.exc.SQLAlchemyError as error:
+            return _reason(error)
+        finally:
+            connection.rollback()
+    return ""
+
+
+def _reason(error: sa.exc.SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", None) or error).strip()
 
 
 def exists(database_url: str) -> bool:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
 from bot.doctor import database, slack, targets
-from bot.doctor.check import Check, Findings, failed, passed, unknown, warned
+from bot.doctor.check import Check, Findings, failed, passed, skipped, unknown, warned
 from bot.policy import Policy
-from bot.settings import Secrets, Settings, load
+from bot.settings import Secrets, Settings, TargetSettings, load
 from bot.storage.audit import Entry
 from bot.storage.store import Store
-from bot.targets import executors
+from bot.targets import executor
 from handlers.errors import ConfigurationError
-from handlers.executors.base import Executor
 from handlers.model import Verdict
+from handlers.redaction import clean
 
 PATIENCE_S = 60.0
-"""For Slack, and for each target: whatever has not answered by then is `unknown`."""
+"""For Slack, the database, and each target: whatever has not answered by then is `unknown`."""
+CLOSING_S = 5.0
 
 
 async def examine(config: Path, *, patience_s: float = PATIENCE_S) -> Findings:
@@ -32,34 +34,35 @@ async def examine(config: Path, *, patience_s: float = PATIENCE_S) -> Findings:
             configuration=False,
         )
     checks = [passed("configuration", f"{config} is valid."), *_policy(settings)]
+    told: list[Entry] = []
+    looks = [_patiently(database.NAME, _blocking(lambda: database.look(settings.database_url)), patience_s)]
     try:
         secrets = Secrets.load(settings.slack.transport)
     except ConfigurationError as error:
-        faults = [
-            failed("environment", fault, "Set it in the environment of `csm serve` and of `csm doctor`.")
-            for fault in error.faults
-        ]
-        return Findings([*checks, *faults], configuration=False)
-    checks.append(passed("environment", "The tokens are set, and of the right kind."))
-    told: list[Entry] = []
-    looks = [
-        _patiently("slack", slack.look(settings, secrets), patience_s),
-        *(_target(name, executor, told.append, patience_s) for name, executor in executors(settings).items()),
-    ]
-    of_database, *others = await asyncio.gather(
-        asyncio.to_thread(lambda: list(database.look(settings.database_url))), *looks
-    )
-    if all(check.verdict is Verdict.PASS for check in of_database):
-        await _audit(settings, told)
-    return Findings([*checks, *of_database, *(check for found in others for check in found)])
+        mend = "Set it in the environment of `csm serve` and of `csm doctor`."
+        checks += [failed("environment", fault, mend) for fault in error.faults]
+        checks.append(skipped("slack", "Not looked at, since the environment is at fault."))
+    else:
+        checks.append(passed("environment", "The tokens are set, and of the right kind."))
+        looks.append(_patiently("slack", slack.look(settings, secrets), patience_s))
+    Secrets.take()
+    looks += [_target(name, target, told.append, patience_s) for name, target in settings.targets.items()]
+    of_database, *others = await asyncio.gather(*looks)
+    if told and all(check.verdict is Verdict.PASS for check in of_database):
+        of_database = [*of_database, *await _patiently("audit", _audit(settings, told), patience_s)]
+    found = [*checks, *of_database, *(check for each in others for check in each)]
+    return Findings(found, configuration=all(check.verdict is not Verdict.FAIL for check in checks))
 
 
-async def _audit(settings: Settings, told: Sequence[Entry]) -> None:
+async def _audit(settings: Settings, told: Sequence[Entry]) -> AsyncGenerator[Check]:
     """Keep what was run, where there is a database to keep it in; one is not made for that."""
     if await asyncio.to_thread(database.exists, settings.database_url):
         store = await Store.open(settings.database_url)
-        await asyncio.gather(*(store.note(entry) for entry in told))
-        await store.aclose()
+        try:
+            await asyncio.gather(*(store.note(entry) for entry in told))
+        finally:
+            await store.aclose()
+        yield passed("audit", "What was run for this is in the audit.")
 
 
 def _policy(settings: Settings) -> Iterator[Check]:
@@ -77,15 +80,23 @@ def _policy(settings: Settings) -> Iterator[Check]:
         )
 
 
-async def _target(name: str, executor: Executor, tell: Callable[[Entry], None], patience_s: float) -> Sequence[Check]:
-    try:
-        return await _patiently(f"target.{name}", targets.look(name, executor, tell), patience_s)
-    finally:
-        await executor.aclose()
+async def _target(
+    name: str, target: TargetSettings, tell: Callable[[Entry], None], patience_s: float
+) -> Sequence[Check]:
+    async def look() -> AsyncGenerator[Check]:
+        made = executor(name, target)
+        try:
+            async for check in targets.look(name, made, tell):
+                yield check
+        finally:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(made.aclose(), CLOSING_S)
+
+    return await _patiently(f"target.{name}", look(), patience_s)
 
 
 async def _patiently(name: str, look: AsyncGenerator[Check], patience_s: float) -> Sequence[Check]:
-    """What a look found in its time; an unknown for the rest."""
+    """What a look found in its time; an unknown for the rest, also when it fails itself."""
     found: list[Check] = []
     try:
         async with asyncio.timeout(patience_s), contextlib.aclosing(look):
@@ -93,4 +104,25 @@ async def _patiently(name: str, look: AsyncGenerator[Check], patience_s: float) 
                 found.append(check)  # noqa: PERF401 - what was found so far is kept when the time is up
     except TimeoutError:
         found.append(unknown(name, f"No answer within {patience_s:g} s.", "Check the network between csm and it."))
+    except Exception as error:  # noqa: BLE001 - one look that fails must not hide what the others found
+        said = f"It could not be looked at: {type(error).__name__}: {clean(str(error), max_chars=300)}"
+        found.append(unknown(name, said, "Check its entry in the configuration."))
     return found
+
+
+async def _blocking(look: Callable[[], Iterator[Check]]) -> AsyncGenerator[Check]:
+    """A look that blocks, in a thread that nobody has to wait for: one that hangs must not hold up the program's end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Sequence[Check]] = loop.create_future()
+
+    def work() -> None:
+        try:
+            outcome, found = done.set_result, list(look())
+        except Exception as error:  # noqa: BLE001 - handed to who waits
+            outcome, found = done.set_exception, error  # type: ignore[assignment]
+        with contextlib.suppress(RuntimeError, asyncio.InvalidStateError):  # nobody waits any more
+            loop.call_soon_threadsafe(lambda: done.done() or outcome(found))
+
+    threading.Thread(target=work, name="look", daemon=True).start()
+    for check in await done:
+        yield check

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import getpass
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 
+from bot.cli_status import login
 from bot.doctor.check import Check, failed, passed, skipped, unknown, warned
 from bot.storage.audit import Entry
 from handlers.agent.commands import version_command
@@ -138,7 +138,7 @@ async def _command(target: str, executor: Executor, agents: Sequence[Agent], tel
     if agent is None:
         return skipped(name, "No Agent is running.")
     choice = version_command(agent)
-    tell(Entry("doctor.asked", getpass.getuser(), "terminal", target=target, agent=agent.name, argv=[choice.argv]))
+    tell(Entry("doctor.asked", login(), "terminal", target=target, agent=agent.name, argv=[choice.argv]))
     try:
         done: Completed = await run(executor, agent, choice.argv, container=choice.container, limits=COMMAND)
     except ExecError as error:

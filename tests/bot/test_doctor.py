@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import socket
 import sys
 import time as real_time
 from collections.abc import AsyncIterator, Callable
@@ -29,6 +30,7 @@ from bot.storage.store import Store, make_engine
 from handlers.executors.kubernetes import NEEDED
 from handlers.model import Verdict
 from tests.deploy.test_rights import as_the_chart_allows
+from tests.postgres import Postgres
 
 
 @dataclass
@@ -122,7 +124,7 @@ async def test_a_faulty_configuration_is_told_with_every_line_and_the_status_is_
     assert all(words in said for words in ("line 2", "kubernetes", "line 4", "'bob'", "'fly'"))
 
 
-async def test_tokens_that_are_missing_or_of_another_kind_are_told_and_the_status_is_2(
+async def test_tokens_that_are_missing_or_of_another_kind_are_told_with_all_else_and_the_status_is_2(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLACK_BOT_TOKEN", place.slack.app_token)
@@ -133,6 +135,9 @@ async def test_tokens_that_are_missing_or_of_another_kind_are_told_and_the_statu
     said = [check.said for check in findings.checks if check.name == "environment"]
     assert any("another kind of token" in text for text in said)
     assert any("SLACK_APP_TOKEN is not set" in text for text in said)
+    assert named(findings, "slack").verdict is Verdict.SKIPPED
+    assert named(findings, "database").verdict is Verdict.PASS
+    assert named(findings, "target.cluster-a.command").verdict is Verdict.PASS
 
 
 async def test_a_policy_that_allows_nobody_anything_is_a_warning(place: Place) -> None:
@@ -275,6 +280,38 @@ async def test_a_database_that_cannot_be_used_is_a_fault(place: Place, url: str)
     assert faults(await place.examine())["database"].verdict is Verdict.FAIL
 
 
+@pytest.mark.needs_postgres
+async def test_an_account_that_may_not_make_tables_is_a_fault_and_nothing_is_left_behind(
+    place: Place, postgres: Postgres
+) -> None:
+    url = postgres.database()
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP ROLE IF EXISTS csm_reader")
+        connection.exec_driver_sql("CREATE ROLE csm_reader LOGIN")
+        connection.exec_driver_sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    place.change(database_url=url)
+    assert faults(await place.examine()) == {}
+    place.change(database_url=sa.make_url(url).set(username="csm_reader").render_as_string())
+    check = faults(await place.examine())["database.rights"]
+    tables = sa.inspect(engine).get_table_names()
+    schemas = sa.inspect(engine).get_schema_names()
+    engine.dispose()
+
+    assert (check.verdict, "permission denied" in check.said) == (Verdict.FAIL, True)
+    assert (tables, "dbos" in schemas) == ([], False)
+
+
+async def test_a_database_that_never_answers_is_unknown_and_holds_nothing_up(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts, and nobody reads
+        port = silent.getsockname()[1]
+        place.change(database_url=f"postgresql://csm@127.0.0.1:{port}/csm?connect_timeout=1000")
+        findings = await place.examine(patience_s=3)
+
+    assert named(findings, "database").verdict is Verdict.UNKNOWN
+    assert named(findings, "target.cluster-a.reachable").verdict is Verdict.PASS
+
+
 async def test_what_was_run_is_in_the_audit_of_a_database_that_is_there(place: Place) -> None:
     url = f"sqlite:///{place.folder / 'csm.db'}"
     await (await Store.open(url)).aclose()
@@ -360,6 +397,39 @@ async def test_a_target_that_never_answers_is_unknown_and_delays_no_other(place:
     assert named(findings, "target.cluster-a.agents").verdict is Verdict.PASS
     assert named(findings, "slack.bot_token").verdict is Verdict.PASS
     assert findings.status == 3
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"docker": {"image": "("}},
+        {"docker": {"base_url": "tcp://:x"}},
+        {"kubernetes": {}},
+        {"ssh": {"address": "127.0.0.1", "port": 99_999_999, "user": "u", "known_hosts": "/dev/null"}},
+    ],
+    ids=lambda target: next(iter(target)),
+)
+async def test_an_entry_that_nothing_can_be_made_of_is_no_pass_and_hides_no_other(
+    place: Place, target: dict[str, Any]
+) -> None:
+    if "kubernetes" in target:
+        (place.folder / "list.yaml").write_text("just words\n")
+        target = {"kubernetes": {"kubeconfig": str(place.folder / "list.yaml")}}
+    cluster = yaml.safe_load(place.config.read_text())["targets"]["cluster-a"]
+    place.change(targets={"cluster-a": cluster, "odd": target})
+    findings = await place.examine()
+
+    assert [name for name in faults(findings) if name.startswith("target.odd")]
+    assert named(findings, "target.cluster-a.command").verdict is Verdict.PASS
+
+
+async def test_no_command_inherits_a_token(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = place.folder / "opt/datadog-agent/bin/agent/agent"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\nenv | grep -c SLACK_.*TOKEN >&2\nexit 1\n")
+    program.chmod(0o755)
+    place.change(targets={"this-host": {"host": {"root": str(place.folder)}}})
+    assert faults(await place.examine())["target.this-host.command"].said.endswith("ended with 1: 0\n")
 
 
 async def test_a_host_without_an_agent_is_a_fault(place: Place) -> None:
