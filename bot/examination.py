@@ -24,6 +24,7 @@ from handlers.executors.base import Executor
 from handlers.fanout import ask_all
 from handlers.model import Agent, AgentResult, Finding, Report, Severity, Verdict, count, worst, worst_first
 from handlers.ports import Clock
+from handlers.redaction import clean
 
 log = structlog.get_logger(__name__)
 
@@ -142,18 +143,22 @@ class Examination:
         agents = await self._store.inventory(self.request.id) or ()
         kept = await self._store.results(self.request.id)
         results = worst_first(kept.get(agent.name) or _unasked(agent) for agent in agents)
-        return self._report(results, worst(result.verdict for result in results), "", cancelled_by)
+        verdict = worst(result.verdict for result in results)
+        if all(agent.name in kept for agent in agents):
+            return self._report(results, verdict, "", cancelled_by)
+        # It did not see everything, and so cannot be a pass.
+        how = "was cancelled" if cancelled_by else "ended"
+        reason = f"The run {how} before every Agent had answered."
+        return self._report(results, worst((verdict, Verdict.UNKNOWN)), reason, cancelled_by)
 
     def failed(self, error: TargetError) -> Report:
         """The report of a run that could not examine anything."""
         remedy = _REMEDIES.get(type(error), _REMEDIES[TargetError]).format(target=self.request.target)
-        return self._report((), Verdict.UNKNOWN, str(error), "").model_copy(update={"remedy": remedy})
+        return self._report((), Verdict.UNKNOWN, clean(str(error), max_chars=1000), "").model_copy(
+            update={"remedy": remedy}
+        )
 
     def _report(self, results: Sequence[AgentResult], verdict: Verdict, reason: str, cancelled_by: str) -> Report:
-        # A cancelled run did not see everything, and so cannot be a pass.
-        if cancelled_by and any(result.verdict is Verdict.SKIPPED for result in results):
-            verdict = worst((verdict, Verdict.UNKNOWN))
-            reason = "The run was cancelled before every Agent had answered."
         return Report(
             run=self.request.id,
             command=self.request.command,

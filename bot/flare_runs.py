@@ -169,7 +169,7 @@ class FlareRuns(Workflow):
                 if self._held:
                     for run, cancelled in await self._parts.approvals.news(self._parts.holder):
                         self.end(run, Ending.CANCELLED) if cancelled else self.decided(run)
-            except Exception:
+            except Exception:  # whatever it was: what is decided elsewhere must be seen in the next turn
                 log.exception("flare.watch_failed")
             await asyncio.sleep(self._look_s)
 

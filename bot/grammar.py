@@ -122,13 +122,20 @@ class Help:
 Command = Selftest | Flare | Tc | Targets | Runs | Show | Cancel | Help
 
 
-def parse(line: str, *, known_targets: Collection[str] = ()) -> Command:  # noqa: C901, PLR0911 - one branch and one return per command
-    """Read one line; raises `UsageError` that says what is wrong. An empty `known_targets` checks no target."""
+def parse(  # noqa: C901, PLR0911 - one branch and one return per command
+    line: str, *, known_targets: Collection[str] = (), shown: Collection[str] | None = None
+) -> Command:
+    """
+    Read one line; raises `UsageError` that says what is wrong.
+
+    An empty `known_targets` checks no target. `shown` are those of them that hints and examples may name.
+    """
+    shown = known_targets if shown is None else shown
     words = _words(line)
     if not words:
         return Help()
     verb, rest = words[0].lower(), words[1:]
-    target = min(known_targets, default="cluster-a")
+    target = min(shown, default="cluster-a")
     if verb not in USAGE:
         near = get_close_matches(verb, USAGE, 1)
         hint = f" Did you mean `{near[0]}`?" if near else f" The commands are {', '.join(USAGE)}."
@@ -152,7 +159,7 @@ def parse(line: str, *, known_targets: Collection[str] = ()) -> Command:  # noqa
     if first is None:
         return Runs()
     name, slash, agent = first.partition("/")
-    _target(name, known_targets, example)
+    _target(name, known_targets, shown, example)
     if verb == "runs" and slash:
         raise UsageError("`runs` takes a target without an Agent.", example=example)
     if slash:
@@ -206,12 +213,12 @@ def _slot(pattern: re.Pattern[str], value: str, fault: str, example: str) -> str
     return value
 
 
-def _target(name: str, known: Collection[str], example: str) -> None:
+def _target(name: str, known: Collection[str], shown: Collection[str], example: str) -> None:
     _slot(_NAME, name, "A target's name has letters, digits, dots, dashes and colons.", example)
     if known and name not in known:
-        near = get_close_matches(name, known, 1)
+        near = get_close_matches(name, shown, 1)
         hint = f"Did you mean `{near[0]}`?" if near else "`targets` lists them."
-        fixed = example.replace(min(known), near[0]) if near else "targets"
+        fixed = example.replace(min(shown), near[0]) if near else "targets"
         raise UsageError(f"There is no target `{name}`. {hint}", example=fixed)
 
 

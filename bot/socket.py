@@ -92,7 +92,9 @@ class Socket:
     async def _close(self) -> None:
         if self._handler is not None:
             handler, self._handler = self._handler, None
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(
+                Exception
+            ):  # it is thrown away because something is wrong with it, whatever that is
                 await asyncio.wait_for(handler.close_async(), 5)  # type: ignore[no-untyped-call]
 
     async def _watch(self) -> None:

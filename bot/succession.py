@@ -57,7 +57,7 @@ class Succession:
                     # A process that was held up for long is not dead to itself.
                     if replica != self._life:
                         await self._succeed(replica)
-            except Exception:
+            except Exception:  # whatever it was: who stops saying that it lives is taken for dead
                 log.exception("replica.watch_failed")
             await asyncio.sleep(beat_s)
 

@@ -45,7 +45,7 @@ class Workflow(abc.ABC):
                 await self.step("apologise", self._apologise, run, refused)
             else:
                 await self.proceed(run)
-        except Exception:
+        except Exception:  # every accepted run ends visibly, also through a defect of ours
             log.exception("run.defect", run=run)
             await self.step("give up", self._give_up, run)
         await self.step("end", self._end, run)

@@ -77,9 +77,12 @@ def _setting(kind: str) -> re.Pattern[str]:
     return re.compile(rf"({before}(?:{_WORDS[kind]}){_SUFFIX}{_GAP})([^\s\"'{{\[|>\\][^\n]*)", re.IGNORECASE)
 
 
-_START = r"(?<![A-Za-z0-9_-])"
+_ESCAPED = r"(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2})"
+"""After a line break as logs and JSON write it, or an encoded character of an address: its last letter is no part of a word."""
+_START = rf"(?:(?<![A-Za-z0-9_-])|{_ESCAPED})"
 """Where a token begins. A word boundary is no such place: a run of dashes has one after each, and every
 attempt there would read the rest of the run again, which costs the square of its length."""
+_WORD = rf"(?:\b|{_ESCAPED})"
 
 _PRIVATE_KEY = re.compile(
     r"()(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
@@ -97,14 +100,14 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("signature", re.compile(r"([?&;]sig=)([^\s&\"']+)", re.IGNORECASE)),
     # A password may hold slashes, so after a colon they are part of it.
     ("credentials", re.compile(r"(://)((?:[^\s/@\"'<>:]{0,256}:[^\s@\"'<>]{1,512}|[^\s/@\"'<>]{1,512})@)")),
-    ("bearer", re.compile(r"(\b(?:bearer|basic)[ \t]{1,8})([A-Za-z0-9._~+/=-]{12,})", re.IGNORECASE)),
+    ("bearer", re.compile(rf"({_WORD}(?:bearer|basic)[ \t]{{1,8}})([A-Za-z0-9._~+/=-]{{12,}})", re.IGNORECASE)),
     ("jwt", re.compile(rf"()({_START}eyJ[A-Za-z0-9_-]{{6,}}(?:\.[A-Za-z0-9_-]*){{1,4}})")),
-    ("aws_key", re.compile(r"()(\b(?:AKIA|ASIA)[A-Z0-9]{12,})")),
-    ("github_token", re.compile(r"()(\b(?:gh[pousr]_[A-Za-z0-9]{10,}|github_pat_\w{10,}))")),
+    ("aws_key", re.compile(rf"()({_WORD}(?:AKIA|ASIA)[A-Z0-9]{{12,}})")),
+    ("github_token", re.compile(rf"()({_WORD}(?:gh[pousr]_[A-Za-z0-9]{{10,}}|github_pat_\w{{10,}}))")),
     ("gitlab_token", re.compile(rf"()({_START}glpat-[A-Za-z0-9_-]{{10,}})")),
     ("slack_token", re.compile(rf"()({_START}(?:xox[a-z](?:\.xox[a-z])?|xapp)-[A-Za-z0-9-]{{6,}})")),
     ("slack_webhook", re.compile(r"(hooks\.slack\.com/(?:services|workflows|triggers)/)([^\s\"'<>]+)", re.IGNORECASE)),
-    ("google_key", re.compile(r"()(\b(?:AIza[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9_-]{10,}))")),
+    ("google_key", re.compile(rf"()({_WORD}(?:AIza[A-Za-z0-9_-]{{20,}}|ya29\.[A-Za-z0-9_-]{{10,}}))")),
 )
 
 

@@ -23,7 +23,7 @@ from handlers.agent.commands import Choice, selftest_commands, status_commands, 
 from handlers.agent.findings import CODES, KINDS
 from handlers.agent.selftest_output import Answer, SelftestAnswer, read_answer
 from handlers.agent.status import NEVER, SelfTests, read_status
-from handlers.errors import ExecError, NotReady
+from handlers.errors import DeadlineExceeded, ExecError, NotReady, Unreachable, Vanished
 from handlers.executors.base import Completed, Executor, Limits, run
 from handlers.model import Agent, AgentResult, Finding, Invocation, Verdict
 from handlers.ports import Clock
@@ -44,6 +44,8 @@ AWAITED = timedelta(seconds=35)
 POLL_S = 3.0
 SKEW = timedelta(minutes=2)
 """How far a node's clock may be behind ours, on top of the status's resolution of a minute."""
+SKEW_ASYNCHRONOUS = timedelta(seconds=30)
+"""The same where the command's end does not say that its tests have ended: results of minutes ago may be another run's."""
 FUTURE = timedelta(minutes=5)
 HOURLY = timedelta(minutes=65)
 
@@ -146,6 +148,9 @@ class _Examination:
             return
         try:
             completed = await self._run(choice, self._settings.status_deadline_s)
+        except (DeadlineExceeded, Unreachable, Vanished) as error:
+            self._chosen = choice
+            raise self._cut_short(choice, error) from error  # whatever is asked next would only cost the same again
         except ExecError:
             return
         self._version = versions.from_output(_text(completed.output.stdout))
@@ -180,14 +185,22 @@ class _Examination:
         assert answer is not None, "the last choice either answered or was cut short"
         return answer
 
+    @property
+    def _asynchronous(self) -> bool:
+        return self._version is None or ASYNCHRONOUS <= self._version.era < CONTINUOUS
+
     async def _await_results(self, started: datetime) -> None:
         """Read the status until its results are of this run, for as long as this era may take."""
-        waits = self._version is None or ASYNCHRONOUS <= self._version.era < CONTINUOUS
-        give_up = self._clock.monotonic() + (AWAITED.total_seconds() if waits else 0.0)
+        give_up = self._clock.monotonic() + (AWAITED.total_seconds() if self._asynchronous else 0.0)
         while True:
             block = await self._status()
             finished = self._judge(block, started)
-            outdated = finished.code in {"selftest.stale", "selftest.never_finished"}
+            outdated = finished.code in {"selftest.stale", "selftest.never_finished"} or (
+                # Of the minute before, so perhaps of another run; the Agent's own time for this one must be over first.
+                self._asynchronous
+                and block.last_execution is not None
+                and block.last_execution < started.replace(second=0)
+            )
             if not outdated or self._clock.monotonic() >= give_up:
                 raise finished
             await self._clock.sleep(POLL_S)
@@ -227,13 +240,15 @@ class _Examination:
         now = self._clock.now()
         age = now - block.last_execution
         if age < -FUTURE:
-            return _Finished("selftest.future", f"{block.last_execution:%Y-%m-%d %H:%M} UTC", evidence)
+            return _Finished("selftest.future", evidence=evidence)
         if self._version is not None and self._version.era >= CONTINUOUS:
             fresh = age <= HOURLY
         else:
-            fresh = block.last_execution >= started - timedelta(minutes=1) - SKEW
+            skew = SKEW_ASYNCHRONOUS if self._asynchronous else SKEW
+            fresh = block.last_execution >= started - timedelta(minutes=1) - skew
         if not fresh:
-            return _Finished("selftest.stale", f"the last execution was {_ago(age)} ago", evidence)
+            # Each Agent's own age would make an outcome of its own of each.
+            return _Finished("selftest.stale", evidence=[*evidence, f"That was {_ago(age)} ago."])
         if block.failed:
             return _Finished("selftest.rule_failed", f"{_names(block.failed)} failed", evidence)
         if missing := [rule for rule in RULES if rule not in block.succeeded]:

@@ -46,7 +46,7 @@ async def answer_to(desk: Desk, body: Mapping[str, Any]) -> Payload | None:
     """
     user, channel, line = str(body["user_id"]), str(body["channel_id"]), str(body.get("text") or "")
     try:
-        command = grammar.parse(line, known_targets=await desk.visible_targets(user, channel) or desk.targets)
+        command = grammar.parse(line, known_targets=desk.targets, shown=await desk.visible_targets(user, channel))
         answer = await _do(desk, command, body, user, channel)
     except UsageError as error:
         desk.remember(Entry("command.faulty", user, channel, command=line, outcome="nothing", detail=str(error)))

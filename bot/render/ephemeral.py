@@ -93,7 +93,11 @@ def share_modal(run: str, private_metadata: str) -> dict[str, Any]:
         "type": "conversations_select",
         "action_id": "channel",
         "placeholder": words("Choose a channel"),
-        "filter": {"include": ["public", "private"], "exclude_bot_users": True},
+        "filter": {
+            "include": ["public", "private"],
+            "exclude_bot_users": True,
+            "exclude_external_shared_channels": True,
+        },
     }
     return {
         "type": "modal",

@@ -23,9 +23,10 @@ def to_junit(report: Report) -> str:
         "skipped": str(verdicts.count(Verdict.SKIPPED)),
         "time": f"{report.duration_s:.3f}",
     }
-    if not report.agents:
-        # Nothing was observed, which must not look like a suite without faults.
-        totals |= {"tests": "1", "errors": "1"}
+    # What no Agent's own case says: nothing was observed, or not everything. It must not look like a suite without faults.
+    unsaid = report.verdict is Verdict.UNKNOWN and not {Verdict.UNKNOWN, Verdict.FAIL} & set(verdicts)
+    if unsaid:
+        totals |= {"tests": str(len(verdicts) + 1), "errors": "1"}
     root = ET.Element("testsuites", {"name": "csm", **totals})
     name = _attribute(f"{report.command} {report.target}")
     suite = ET.SubElement(
@@ -34,9 +35,9 @@ def to_junit(report: Report) -> str:
     _properties(suite, {"run": report.run, "verdict": report.verdict.value})
     for result in worst_first(report.agents):
         _case(suite, report, result)
-    if not report.agents:
+    if unsaid:
         case = ET.SubElement(suite, "testcase", {"name": _attribute(report.target), "classname": name})
-        ET.SubElement(case, "error", {"message": _attribute(report.reason or "No Agent was examined.")})
+        ET.SubElement(case, "error", {"message": _attribute(report.reason or "No Agent was examined to the end.")})
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 

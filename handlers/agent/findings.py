@@ -49,10 +49,8 @@ SELFTEST: Mapping[str, Kind] = {
     "selftest.unreadable": Kind(_MEDIUM, _UNKNOWN, "What the Agent said cannot be read: {detail}."),
     "selftest.no_block": Kind(_MEDIUM, _UNKNOWN, "The Agent's status does not say which self-tests succeeded."),
     "selftest.never_finished": Kind(_MEDIUM, _UNKNOWN, "The status says that a self-test has never finished."),
-    "selftest.stale": Kind(_MEDIUM, _UNKNOWN, "The self-test's results are too old to count: {detail}."),
-    "selftest.future": Kind(
-        _MEDIUM, _UNKNOWN, "The self-test's results are from the future: {detail}. Check the node's clock."
-    ),
+    "selftest.stale": Kind(_MEDIUM, _UNKNOWN, "The self-test's results are too old to count."),
+    "selftest.future": Kind(_MEDIUM, _UNKNOWN, "The self-test's results are from the future. Check the node's clock."),
     "selftest.contradiction": Kind(_MEDIUM, _UNKNOWN, "The results contradict themselves: {detail}."),
     "selftest.incomplete": Kind(_MEDIUM, _UNKNOWN, "Not every test has a result: {detail}."),
 }

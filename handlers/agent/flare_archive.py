@@ -103,7 +103,7 @@ class _Reading:
                 return self._read(archive)
         except (Stopped, Unreadable):
             raise
-        except Exception as error:
+        except Exception as error:  # zipfile raises nearly anything on what was made to break it
             raise Unreadable(f"it is not a readable zip archive ({clean(str(error), max_chars=100)})") from error
 
     def _read(self, archive: zipfile.ZipFile) -> Contents:

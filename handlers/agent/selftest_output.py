@@ -71,7 +71,10 @@ def read_answer(stdout: str, stderr: str, exit_status: int) -> SelftestAnswer:
     said = (stderr or stdout).strip()
     if _UNKNOWN_COMMAND.search(stderr + stdout):
         return SelftestAnswer(Answer.UNKNOWN_COMMAND, said)
-    failure = "\n".join(line for line in (stderr + "\n" + stdout).splitlines() if "Error:" in line or "error:" in line)
+    lines = (stderr + "\n" + stdout).splitlines()
+    # The command's own failure begins its line; log lines may speak of other errors before it.
+    own = [line for line in lines if line.startswith("Error:")]
+    failure = "\n".join(own or [line for line in lines if "Error:" in line or "error:" in line])
     return SelftestAnswer(_first(_TRANSPORT, failure, Answer.UNREADABLE) if exit_status else Answer.UNREADABLE, said)
 
 

@@ -56,9 +56,13 @@ def read_status(text: str) -> RuntimeStatus:
     starts = [number for number in _headings(lines) if lines[number].strip() == "Self Tests"]
     blocks = [block for start in starts if (block := _block(lines, start)) is not None]
     block = blocks[0] if blocks else None
-    if block is not None and any((b.succeeded, b.failed) != (block.succeeded, block.failed) for b in blocks[1:]):
+    if block is not None and any(_said(other) != _said(block) for other in blocks[1:]):
         block = SelfTests(None, None, None, block.lines, ("there are several blocks, and they contradict one another",))
     return RuntimeStatus(block, _enabled(lines))
+
+
+def _said(block: SelfTests) -> tuple[object, ...]:
+    return (block.last_execution, block.succeeded, block.failed)
 
 
 def _headings(lines: Sequence[str]) -> Iterator[int]:

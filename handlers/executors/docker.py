@@ -154,7 +154,8 @@ class DockerExecutor:
         return await asyncio.to_thread(call)
 
     def _agent(self, found: Mapping[str, Any]) -> Agent:
-        name = found["Names"][0].lstrip("/")
+        # While it is being removed it has no name.
+        name = (found["Names"] or [found["Id"][:12]])[0].lstrip("/")
         running = found["State"] == "running"
         container = Container(
             name=name, image=found["Image"], ready=running, state=found["State"] if running else found["Status"]

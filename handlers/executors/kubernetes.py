@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
+
 from handlers.errors import TargetError, TargetUnreachable
 from handlers.executors.base import Session
 from handlers.executors.cluster import CILIUM, ClusterFacts
@@ -98,7 +100,7 @@ class KubernetesExecutor:
         try:
             yield session
         finally:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(TimeoutError, ConnectionError, aiohttp.ClientError):
                 await asyncio.wait_for(socket.close(), 2)
 
     @property

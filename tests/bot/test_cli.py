@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -166,6 +168,12 @@ async def test_a_word_that_is_not_known_gets_the_nearest_one(tmp_path: Path, lin
     assert said in err
 
 
+def kept(tmp_path: Path) -> int:
+    with contextlib.closing(sqlite3.connect(tmp_path / "csm.db")) as database:
+        (number,) = database.execute("SELECT count(*) FROM csm_results WHERE result IS NOT NULL").fetchone()
+    return int(number)
+
+
 async def test_an_interrupt_ends_the_commands_and_keeps_what_was_found(cluster: KubernetesApi, tmp_path: Path) -> None:
     cluster.pods["datadog-0001"].behaviour.fault = "hang"
     process = await asyncio.create_subprocess_exec(
@@ -174,7 +182,8 @@ async def test_an_interrupt_ends_the_commands_and_keeps_what_was_found(cluster: 
     )  # fmt: skip
     while cluster.still_running != 1 or len({pod for pod, _ in cluster.commands}) < 6:
         await asyncio.sleep(0.05)
-    await asyncio.sleep(0.5)  # what the others answered is kept
+    while await asyncio.to_thread(kept, tmp_path) < 5:
+        await asyncio.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = await process.communicate()
 

@@ -44,3 +44,12 @@ def test_a_faulty_line_is_refused_with_one_that_works(line):
 
 def test_help_offers_only_what_is_there():
     assert usage(available=("selftest",)) == ("selftest <target>[/<agent>]",)
+
+
+def test_a_target_that_may_not_be_named_is_known_and_not_hinted_at() -> None:
+    known, shown = ("cluster-a", "edge"), ("edge",)
+
+    assert parse("selftest cluster-a", known_targets=known, shown=shown) == Selftest("cluster-a")
+    with pytest.raises(UsageError) as caught:
+        parse("selftest clustera", known_targets=known, shown=shown)
+    assert "cluster-a" not in f"{caught.value} {caught.value.example}"

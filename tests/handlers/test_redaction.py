@@ -52,6 +52,23 @@ def test_no_secret_survives_and_a_second_pass_changes_nothing(line: str) -> None
     assert redact(once.text).text == once.text
 
 
+@pytest.mark.parametrize("before", [r"said\n", r"said\t", "https://x/?next=%3D", r'{"log":"a\r\n'])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "xox" + f"b-1-{SECRET}",
+        "AK" + "IA" + "Q" * 16,
+        "gh" + f"p_{SECRET}",
+        "glp" + f"at-{SECRET}",
+        "AI" + f"za{SECRET}",
+        "ey" + f"J{SECRET}.{SECRET}.{SECRET}",
+        f"Bearer {SECRET}",
+    ],
+)
+def test_a_token_after_an_escaped_line_break_or_character_is_found_too(before: str, token: str) -> None:
+    assert token.rsplit(maxsplit=1)[-1] not in redact(before + token).text
+
+
 def test_every_kind_of_secret_passes_the_automaton_in_front() -> None:
     """One secret of each kind, alone in its text."""
     alone = {

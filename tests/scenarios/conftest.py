@@ -34,6 +34,14 @@ async def sandbox() -> AsyncIterator[World]:
 
 
 @pytest.fixture
+async def unhurried() -> AsyncIterator[World]:
+    """One in which an Agent that hangs does so for as long as somebody takes to cancel."""
+    async with world(settings={"limits": {"selftest_deadline": "60s"}}) as made:
+        yield made
+        assert not disliked(made)
+
+
+@pytest.fixture
 def ana(sandbox: World) -> Driver:
     return Driver(sandbox.slack)
 

@@ -120,7 +120,8 @@ async def test_a_command_delivered_twice_is_one_run(sandbox: World, ana: Driver)
     assert len(asked) == len(set(asked)) == 12
 
 
-async def test_cancelling_keeps_what_was_found(sandbox: World, ana: Driver) -> None:
+async def test_cancelling_keeps_what_was_found(unhurried: World) -> None:
+    sandbox, ana = unhurried, Driver(unhurried.slack)
     sandbox.cluster.pods["datadog-0001"].behaviour.delay_s = 60
     sandbox.cluster.pods["datadog-0001"].behaviour.version = "7.70.1"
     await ana.type("/csm selftest cluster-a")
