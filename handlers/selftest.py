@@ -199,7 +199,7 @@ class _Examination:
                 # Of the minute before, so perhaps of another run; the Agent's own time for this one must be over first.
                 self._asynchronous
                 and block.last_execution is not None
-                and block.last_execution < started.replace(second=0)
+                and block.last_execution < started.replace(second=0, microsecond=0)
             )
             if not outdated or self._clock.monotonic() >= give_up:
                 raise finished
