@@ -14,7 +14,7 @@ from handlers.executors.base import Session, Stream
 from handlers.model import Agent, AgentResult, Installation, Platform, Verdict
 from handlers.selftest import examine
 
-STARTED = datetime(2026, 11, 24, 15, 6, 30, 123456, tzinfo=UTC)
+STARTED = datetime(2026, 11, 24, 15, 6, 20, 123456, tzinfo=UTC)
 OK = b"Runtime self test: OK\n"
 
 
