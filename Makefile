@@ -51,10 +51,11 @@ pictures: $(READY)  ## take the README's pictures anew; prettiest with the Debia
 docs: $(READY)   ## write the pages that follow from the code
 	$(BIN)/python -m docs.generate
 
-audit: $(READY)  ## known vulnerabilities of what is delivered, and licences; asks PyPI's advisories
-	test -x build/tools/audit/bin/pip-audit || { $(PYTHON) -m venv build/tools/audit && build/tools/audit/bin/pip install --quiet --disable-pip-version-check pip-audit; }
-	build/tools/audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/run.txt
+audit: $(READY)  ## licences (also in `make test`), and known vulnerabilities of what is delivered; asks PyPI's advisories
 	$(BIN)/python -m pytest -q tests/test_licences.py
+	test -x build/tools/audit/bin/pip-audit || { $(PYTHON) -m venv build/tools/audit && build/tools/audit/bin/pip install --quiet --disable-pip-version-check pip-audit; }
+	build/tools/audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/run.txt || { \
+	    echo "Not passed: either a vulnerability is listed above, or PyPI's advisories could not be asked, and then nothing is known."; exit 1; }
 
 lock:            ## pin the newest dependencies, with hashes and no addresses
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/run.txt

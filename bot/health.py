@@ -147,6 +147,10 @@ def _server(health: Health, host: str, port: int) -> ThreadingHTTPServer:
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         daemon_threads = True
 
+        def handle_error(self, _request: object, client_address: object) -> None:
+            """Whoever asked did not wait for the answer; the base would print a traceback into the log."""
+            log.debug("health.not_answered", client=client_address)
+
     try:
         return Server((host, port), Handler)
     except OSError as error:

@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.cli_status import STATUS
 from handlers.errors import ConfigurationError, UsageError
+from handlers.model import Verdict
 
 if TYPE_CHECKING:
     from bot.settings import Settings
@@ -72,9 +74,11 @@ def _command(
 @contextlib.asynccontextmanager
 async def _opened(options: argparse.Namespace) -> AsyncIterator[tuple[Settings, Store]]:
     from bot.settings import load
-    from bot.storage.store import Store
+    from bot.storage.store import Store, exists
 
     settings = load(options.config)
+    if not exists(settings.database_url):
+        raise ConfigurationError(["there is no such file, so there is nothing in it."], source=settings.database_url)
     store = await Store.open(settings.database_url)
     try:
         yield settings, store
@@ -126,6 +130,9 @@ async def _audit_verify(options: argparse.Namespace) -> int:
     except Broken as error:
         print(f"The audit does not hold. {error}")
         return 1
+    if not chain.seq:
+        print("There is no entry, so there is nothing that could hold.")
+        return STATUS[Verdict.UNKNOWN]
     print(f"The audit holds: {chain.seq} entries, the newest is {chain.seq}:{chain.hash}")
     return 0
 

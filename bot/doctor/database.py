@@ -9,6 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bot.doctor.check import Check, failed, passed, warned
+from bot.storage import store
 from bot.storage.migrate import VERSION, version_of
 from bot.storage.schema import runs
 from bot.storage.store import make_engine
@@ -20,8 +21,8 @@ def look(database_url: str) -> Iterator[Check]:
     """Look without changing anything: nothing is made, nothing is brought up to date. Blocks."""
     url = sa.make_url(database_url)
     shown = url.render_as_string(hide_password=True)
-    if url.get_backend_name() == "sqlite" and not (file := Path(url.database or "")).exists():
-        yield _new_file(file.resolve().parent, shown)
+    if not store.exists(database_url):
+        yield _new_file(Path(url.database or "").resolve().parent, shown)
         return
     engine = make_engine(database_url)
     try:
@@ -64,8 +65,7 @@ def _reason(error: sa.exc.SQLAlchemyError) -> str:
 
 def exists(database_url: str) -> bool:
     """Whether the tables are there, of this csm's schema. Blocks."""
-    url = sa.make_url(database_url)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+    if not store.exists(database_url):
         return False
     engine = make_engine(database_url)
     try:

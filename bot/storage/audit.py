@@ -179,7 +179,7 @@ def imported(lines: Iterable[str]) -> Iterator[Link]:
             entry = json.loads(line)
             hash_ = entry.pop("hash")
             yield Link(entry["seq"], canonical(entry), hash_)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise Broken(f"Line {number} is no entry of an audit.") from None
 
 

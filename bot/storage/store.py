@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -353,6 +354,12 @@ def _answered(request: RunRequest, result: AgentResult) -> Entry:
     return replace(
         entry, argv=[i.argv for i in result.invocations] or list(filter(None, [result.argv])), detail=result.reason
     )
+
+
+def exists(database_url: str) -> bool:
+    """False when it is a file that is not there, and that would be made by opening it."""
+    url = sa.make_url(database_url)
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
 
 
 def make_engine(database_url: str) -> sa.Engine:

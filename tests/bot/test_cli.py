@@ -143,6 +143,23 @@ async def test_prune_says_what_it_would_forget_and_forgets_it(cluster: Kubernete
     assert (await csm(tmp_path, "runs"))[1] == ""
 
 
+@pytest.mark.parametrize("line", [["audit", "verify"], ["audit", "export"], ["prune"]])
+async def test_a_database_that_is_not_there_is_no_empty_one(
+    cluster: KubernetesApi, tmp_path: Path, line: list[str]
+) -> None:
+    status, out, err = await csm(tmp_path, *line)
+
+    assert (status, out) == (2, "")
+    assert "there is no such file" in err
+    assert not (tmp_path / "csm.db").exists()
+
+
+async def test_an_audit_of_nothing_does_not_hold(cluster: KubernetesApi, tmp_path: Path) -> None:
+    (tmp_path / "audit.jsonl").write_text("")
+    status, out, _ = await csm(tmp_path, "audit", "verify", "--file", str(tmp_path / "audit.jsonl"))
+    assert (status, out) == (3, "There is no entry, so there is nothing that could hold.\n")
+
+
 async def test_prune_takes_no_word_that_it_does_not_know(cluster: KubernetesApi, tmp_path: Path) -> None:
     status, out, err = await csm(tmp_path, "prune", "everything")
 

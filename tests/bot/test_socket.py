@@ -18,7 +18,7 @@ from bot.slack import MANIFEST
 from bot.socket import Socket
 from tests.relay import Relay, tcp_relay
 
-PING_S, QUIET_S = 0.1, 0.5
+PING_S, QUIET_S = 0.1, 1.5
 
 
 async def _nothing(_client: SocketModeClient, force: bool = False) -> None:
