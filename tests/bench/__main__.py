@@ -27,6 +27,7 @@ from handlers.model import AgentResult, Verdict
 from handlers.redaction import redact
 from handlers.selftest import examine
 from handlers.version import from_tag
+from tests.bench.auditing import auditing
 from tests.bench.cluster import serve
 from tests.bench.flares import clicks_through_another_replica, clicks_to_answers
 from tests.bench.judging import analysing, judging
@@ -158,6 +159,14 @@ def main() -> None:
         reached=ours / theirs <= 1.2,
     )
     say("  the empty app's p99", theirs * 1000, "ms", "-", reached=True)
+    ours, theirs = asyncio.run(auditing())
+    say(
+        "100 commands and answers: writes with the audit to without",
+        ours / theirs,
+        "times",
+        "<= 2",
+        reached=ours / theirs <= 2,
+    )
     calls = asyncio.run(calls_of_a_long_run())
     say("Slack calls of a run of a minute over 1,000 Agents", calls, "calls", "<= 40", reached=calls <= 40)
     answers(asyncio.run(clicks_to_answers()), "40 flares waiting: p99 from the click to `y` on stdin")

@@ -132,9 +132,11 @@ def test_every_replica_has_a_name_of_its_own_to_find_its_runs_again(render: Rend
         ({"replicas": 2}, "more than one needs database.postgresql.url"),
         ({"database": {"postgresql": {"url": "postgresql://csm@db/csm"}}}, "the Secret that holds the password"),
         ({"database": {"postgresql": {"url": "postgresql://csm:hunter2@db/csm", "secret": "x"}}}, "/database/postgresql/url"),
+        ({"database": {"postgresql": {"url": "postgresql://csm@db/csm?password=hunter2", "secret": "x"}}}, "/database/postgresql/url"),
         ({"replica": 2}, "replica"),
         ({"replicas": 11}, "/replicas"),
         ({"config": "targets: {}\n"}, "/config"),
+        ({"config": "targets:\npolicy: []\n"}, "/config"),
         ({"config": "targets:\n  a: {host: {}}\nhealth: {port: 1}\n"}, "/config"),
         ({"slack": {"secret": ""}}, "/slack/secret"),
     ],
@@ -144,6 +146,32 @@ def test_values_that_make_no_sense_are_refused(render: Render, values: dict[str,
         render({**ONE, **values})
 
     assert said in caught.value.stderr
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["targets: {a: {host: {}}}", "targets: # ours\n\n  # the first\n  'a': {host: {}}", "policy: []\ntargets:\n  a:\n    host: {}"],
+)  # fmt: skip
+def test_targets_may_be_written_as_yaml_lets_them(render: Render, config: str, tmp_path: Path) -> None:
+    (made,) = of_kind(render({**ONE, "config": config}), "ConfigMap")
+    (tmp_path / "csm.yaml").write_text(made["data"]["csm.yaml"])
+    assert list(load(tmp_path / "csm.yaml").targets) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("postgresql://csm@db/csm", 5432), ("postgresql://csm@db:6432/csm?sslmode=verify-full#x", 6432), ("postgresql://db:1", 1)],
+)  # fmt: skip
+def test_the_database_may_be_reached_on_the_port_that_its_address_names(
+    render: Render, url: str, port: int, tmp_path: Path
+) -> None:
+    documents = render({**ONE, "database": {"postgresql": {"url": url, "secret": "x"}}})
+    (policy,) = of_kind(documents, "NetworkPolicy")
+    (config,) = of_kind(documents, "ConfigMap")
+    (tmp_path / "csm.yaml").write_text(config["data"]["csm.yaml"])
+
+    assert {"ports": [{"port": port, "protocol": "TCP"}]} in policy["spec"]["egress"]
+    assert load(tmp_path / "csm.yaml").database_url == url
 
 
 def test_the_manifests_are_what_the_chart_renders(render: Render) -> None:
