@@ -26,7 +26,7 @@ JA, JEQ, JGT, JGE, JSET, JNE, JSGT, JSGE, CALL, EXIT, JLT, JLE, JSLT, JSLE, JCON
     0x10 * number for number in range(16)
 )
 LOAD_64 = LD | MODE_IMM | 0x18
-PSEUDO_MAP_FD, PSEUDO_CALL = 1, 1
+PSEUDO_MAP_FD, PSEUDO_CALL, PSEUDO_KFUNC_CALL = 1, 1, 2
 FUNC_TAIL_CALL = 12
 """The kernel shows tail calls as calls of this helper (`kernel/bpf/syscall.c`: bpf_insn_prepare_dump)."""
 

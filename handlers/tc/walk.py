@@ -37,6 +37,12 @@ from handlers.tc.values import (
 
 MOST_FRAMES = 8
 """As the kernel has it (`include/linux/bpf_verifier.h`: MAX_CALL_FRAMES)."""
+_MOST_WITH_CALLS = 2**15
+"""
+Longer programs are dumped with calls of their own functions that lead elsewhere: the distance is kept in 16 bits
+(`kernel/bpf/verifier.c`: jit_subprogs).
+"""
+_THROWS = "it calls functions of the kernel, one of which ends a program with any value (bpf_throw)"
 _WIDEN_AFTER = 12
 """Times that a place is walked before values that keep changing there are given up."""
 _CONTEXT = anything("the packet's context")
@@ -106,6 +112,9 @@ class Walk:
         except _GivenUp as given_up:
             return Own(unknown=(str(given_up),))
         own = Own(exits, tuple(self._tails), nested=self._nested)
+        # All of the program, since what a helper calls back is not walked.
+        if any(each.opcode == _CALL and each.source == ins.PSEUDO_KFUNC_CALL for each in self._code):
+            return replace(own, unknown=(_THROWS,))
         if exits.rest is not None and not own.negative:
             return replace(own, unknown=(f"it can return {exits.why or 'an unknown value'}",))
         if exits.impossible and not self._tails:
@@ -208,6 +217,8 @@ class Walk:
         if each.source == 0 and (each.immediate == ins.FUNC_TAIL_CALL or name == "bpf_tail_call"):
             return self._tail_call(at, frame, depth)
         if each.source == ins.PSEUDO_CALL:
+            if len(self._code) > _MOST_WITH_CALLS:
+                raise _GivenUp("it is so long that the places of its functions cannot be told")
             result = self._own_function(at + 1 + (each.offset or each.immediate), frame, depth)
         else:
             result = result_of(name)
@@ -266,6 +277,8 @@ class Walk:
                 signed = each.mode in {ins.MODE_MEMSX, ins.MODE_IND}
                 address = frame.registers[each.source]
                 frame.registers[each.destination] = frame.load(address, each.offset, each.size, signed=signed)
+            case ins.ST if each.mode == ins.MODE_ATOMIC:
+                pass  # a barrier against speculation (BPF_NOSPEC): it stores nothing
             case ins.ST:
                 frame.store(frame.registers[each.destination], each.offset, each.size, constant(each.immediate))
             case ins.STX if each.mode == ins.MODE_ATOMIC:
@@ -348,6 +361,7 @@ class Walk:
         return out
 
 
+_CALL = ins.JMP | ins.CALL
 _ARITHMETIC = {
     ins.ADD, ins.SUB, ins.MUL, ins.DIV, ins.OR, ins.AND, ins.LSH, ins.RSH, ins.NEG, ins.MOD, ins.XOR, ins.ARSH,
 }  # fmt: skip

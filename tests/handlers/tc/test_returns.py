@@ -126,6 +126,27 @@ def test_a_function_without_an_end_of_calls_cannot_be_told() -> None:
     assert not returns([call_function(-1), EXIT]).known
 
 
+def test_a_function_of_the_kernel_may_end_the_program_with_any_value() -> None:
+    throwing = [mov(1, 0), (0x85, 0, 2, 0, 290304), mov(0, -1), EXIT]
+
+    assert not returns(throwing).known
+    assert "bpf_throw" in returns(throwing).unknown[0]
+
+
+def test_calls_in_a_program_that_is_too_long_for_their_distances_are_not_followed() -> None:
+    distance = 2**16 + 2
+    code = [(0x85, 0, 1, 2, 1), copy(7, 0), jump(ins.JNE, 7, 55, 2), mov(0, -1), EXIT]
+    code += [mov(6, 0)] * (distance + 1 - len(code) - 2) + [copy(0, 7), EXIT]
+
+    assert not returns([*code, mov(0, 0), EXIT]).known
+
+
+def test_a_barrier_against_speculation_stores_nothing() -> None:
+    held = [mov(6, 2), store(-8, 6), copy(0, 10), alu(ins.ADD, 0, -8), (0xC2, 0, 0, 0, 0), load(0, -8), EXIT]
+
+    assert returns(held) == Returns(frozenset((2,)))
+
+
 TAIL = [*load_map(2, 50), mov(3, 1), call(12), mov(0, 2), EXIT]
 
 
