@@ -42,7 +42,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 _MAP_CREATE, _MAP_UPDATE, _PROG_LOAD, _OBJ_GET, _INFO, _LINK_CREATE, _MAP_FREEZE = 0, 2, 5, 7, 15, 28, 22
-_SCHED_CLS, _PROG_ARRAY = 3, 3
+_SCHED_CLS, _ARRAY, _PROG_ARRAY = 3, 2, 3
 
 
 def available() -> str:
@@ -173,6 +173,16 @@ class Lab:
             pointers = (ctypes.addressof(key), ctypes.addressof(value))
             bpf(_MAP_UPDATE, struct.pack("=IIQQQ", descriptor, 0, *pointers, 0))
         return ProgramArray(descriptor, struct.unpack_from("=I", _info(descriptor), 4)[0])
+
+    def number_array(self, values: Sequence[int]) -> int:
+        """The descriptor of an array of numbers of eight bytes."""
+        descriptor = bpf(_MAP_CREATE, struct.pack("=IIIIIII16s", _ARRAY, 4, 8, len(values), 0, 0, 0, b"numbers"))
+        self._stack.callback(os.close, descriptor)
+        for index, number in enumerate(values):
+            key, value = ctypes.c_uint32(index), ctypes.c_uint64(number)
+            pointers = (ctypes.addressof(key), ctypes.addressof(value))
+            bpf(_MAP_UPDATE, struct.pack("=IIQQQ", descriptor, 0, *pointers, 0))
+        return descriptor
 
     def _held(self, descriptor: int) -> Loaded:
         self._stack.callback(os.close, descriptor)
