@@ -56,7 +56,8 @@ CILIUM_TCX = Vendor(
 VENDORS: tuple[Vendor, ...] = (
     Vendor(
         "Cilium",
-        r"cil_.*|bpf_(?:lxc|host|netdev|overlay|network|sock)(?:\.o)?(?::.*)?|cilium[-_].*",
+        # Objects of older ones are named after their device, too: `bpf_netdev_eth0.o:[from-netdev]`.
+        r"cil_.*|bpf_(?:lxc|host|netdev|overlay|network|sock)(?:_[^:]*?)?(?:\.o)?(?::.*)?|cilium[-_].*",
         versions="up to 1.15; newer with enable-tcx=false or a kernel before 6.6",
         pref=1,
         handle=1,
@@ -64,7 +65,7 @@ VENDORS: tuple[Vendor, ...] = (
         knob="raise Cilium's bpf-filter-priority in cilium-config above the Agent's classifier_priority, and restart its agents",
         danger="On a live cluster the old filters stay beside the new ones; nodes became NotReady with 1.14.15 and 1.16.2 (cilium/cilium#36172). Try it on one drained node first.",
         races="With an Agent of 7.36 to 7.39.1, new pods may lose their connections (DataDog/datadog-agent#13692).",
-        source="cilium/cilium:pkg/datapath/loader/tc.go@4c1eded1, cilium/cilium#18896, cilium/cilium#24336, cilium/cilium#36172",
+        source="cilium/cilium:pkg/datapath/loader/tc.go@4c1eded1, cilium/cilium#18344, cilium/cilium#18896, cilium/cilium#24336, cilium/cilium#36172",
     ),
     CILIUM_TCX,
     Vendor(
@@ -111,16 +112,24 @@ VENDORS: tuple[Vendor, ...] = (
     ),
     Vendor(
         "netobserv-ebpf-agent",
-        r"tcx?_(?:in|e)gress_(?:flo|pc).*",
-        frozenset((_FILTER, _TCX)),
-        "those that were read; newer ones may return UNSPEC",
+        r"tc_(?:in|e)gress_(?:flo|pc).*",
+        versions="with TC_ATTACH_MODE=tc, before tcx was its default, and on a kernel before 6.6",
         pref=1,
         handle=1,
         codes=frozenset((_OK,)),
-        knob="there is none for its priority 1; attach it to fewer devices (INTERFACES, EXCLUDE_INTERFACES), or upgrade and look again",
+        knob="set its TC_ATTACH_MODE to tcx (kernel 6.6 or newer), where its programs let the chain go on; its priority 1 is fixed, so otherwise attach it to fewer devices (INTERFACES, EXCLUDE_INTERFACES)",
         danger="Flows of the devices that are left out are not observed.",
         races="It deletes an existing filter of the same priority and handle.",
-        source="netobserv/netobserv-ebpf-agent:bpf/flows.c, pkg/tracer/tracer.go (id 16047357078)",
+        source="netobserv/netobserv-ebpf-agent:bpf/flows.c, bpf/pca.h, pkg/tracer/tracer.go, pkg/config/config.go",
+    ),
+    Vendor(
+        "netobserv-ebpf-agent with tcx",
+        r"tcx_(?:in|e)gress_(?:flo|pc).*",
+        frozenset((_TCX,)),
+        "with tcx, on kernel 6.6 or newer",
+        codes=frozenset((_UNSPEC,)),
+        knob="none is needed: its programs let the chain go on",
+        source="netobserv/netobserv-ebpf-agent:bpf/flows.c, bpf/pca.h (return TCX_NEXT)",
     ),
     Vendor(
         "Grafana Beyla / OBI",
@@ -136,9 +145,10 @@ VENDORS: tuple[Vendor, ...] = (
         "Merbridge / Kuma eBPF",
         r"mb_tc_(?:in|e)gress",
         pref=66,
+        codes=frozenset((_OK, _SHOT)),
         knob="keep the Agent's classifier_priority below its 66",
         races="On clean-up it deletes the clsact qdisc if it created it, and the Agent's filters with it.",
-        source="merbridge/merbridge:bpf (its code's return codes were not read)",
+        source="merbridge/merbridge:bpf/mb_tc.c",
         confidence="medium",
     ),
     Vendor(

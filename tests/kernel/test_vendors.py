@@ -36,7 +36,7 @@ KINDS = {
     "Retina, classic": Kind("endpoint_ingress_filter", "endpoint_ingress_filter", 1, 1, UNSPEC),
     "Retina, tcx": Kind("endpoint_ingress_filter", "", None, 0, UNSPEC),
     "netobserv, classic": Kind("tc_ingress_flow_parse", "tc_ingress_flow_parse", 1, 1, OK),
-    "netobserv, tcx": Kind("tcx_ingress_flow_parse", "", None, 0, OK),
+    "netobserv, tcx": Kind("tcx_ingress_flow_parse", "", None, 0, UNSPEC),
     "Beyla, netlink": Kind("beyla_app_egress", "beyla_app_egress", 1, 0, UNSPEC, "egress"),
     "Beyla, tcx": Kind("beyla_app_egress", "", None, 0, UNSPEC, "egress"),
     "Merbridge": Kind("mb_tc_ingress", "mb_tc_ingress", 66, 0, OK),

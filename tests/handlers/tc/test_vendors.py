@@ -6,9 +6,11 @@ import re
 
 import pytest
 
+from handlers.model import Verdict
 from handlers.tc.effects import Effect, of_codes
 from handlers.tc.evidence import Attachment, Entry, Program
 from handlers.tc.vendors import DERIVED, VENDORS, Vendor, recognise
+from tests.handlers.tc.nodes import OK, Node, device, judged
 
 FILTER, TCX, NETKIT = Attachment.FILTER, Attachment.TCX, Attachment.NETKIT
 
@@ -32,6 +34,8 @@ def test_what_is_built_on_another_row_names_it() -> None:
     [
         (FILTER, "cil_from_container-lxc12ab", "cil_from_contai", "Cilium"),
         (FILTER, "bpf_lxc.o:[from-container]", "handle_xgress", "Cilium"),
+        (FILTER, "bpf_netdev_eth0.100.o:[from-netdev]", "", "Cilium"),
+        (FILTER, "bpf_host_cilium_net.o:[to-host]", "", "Cilium"),
         (FILTER, "cilium-eth0", "cil_from_netdev", "Cilium"),
         (TCX, "", "cil_from_netdev", "Cilium with tcx"),
         (NETKIT, "", "cil_from_contai", "Cilium with netkit"),
@@ -43,7 +47,8 @@ def test_what_is_built_on_another_row_names_it() -> None:
         (TCX, "", "endpoint_egress", "Retina packetparser"),
         (FILTER, "", "host_ingress_fi", "Retina packetparser"),
         (FILTER, "tc_ingress_flow_parse", "tc_ingress_flow", "netobserv-ebpf-agent"),
-        (TCX, "", "tcx_egress_flow", "netobserv-ebpf-agent"),
+        (TCX, "", "tcx_egress_flow", "netobserv-ebpf-agent with tcx"),
+        (TCX, "", "tcx_ingress_pca", "netobserv-ebpf-agent with tcx"),
         (FILTER, "", "tc_ingress_pca_", "netobserv-ebpf-agent"),
         (TCX, "", "beyla_app_egres", "Grafana Beyla / OBI"),
         (FILTER, "obi_app_ingress", "obi_app_ingress", "Grafana Beyla / OBI"),
@@ -70,6 +75,34 @@ def test_a_common_name_counts_only_where_its_vendor_attaches() -> None:
 
 def test_a_filter_that_is_no_ebpf_is_nobodys() -> None:
     assert recognise(Entry(attachment=FILTER, kind="u32", name="cil_from_container"), None) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "tcx", "verdict"),
+    [
+        ("cil_from_netdev", True, Verdict.FAIL),
+        ("bpf_netdev_eth0.o:[from-netdev]", False, Verdict.FAIL),
+        ("handle_ingress", False, Verdict.FAIL),
+        ("tc_ingress_flow_parse", False, Verdict.FAIL),
+        ("mb_tc_ingress", False, Verdict.FAIL),
+        ("app_inbound", False, Verdict.FAIL),
+        ("tcx_ingress_flow", True, Verdict.WARN),
+        ("endpoint_ingress_filter", False, Verdict.WARN),
+        ("beyla_app_ingress", False, Verdict.WARN),
+        ("cali_tc_preambl", False, Verdict.WARN),
+        ("ptcpdump_ingress", False, Verdict.UNKNOWN),
+        ("somebody", False, Verdict.UNKNOWN),
+    ],
+)
+def test_where_instructions_are_hidden_each_row_stands_in_with_its_own_verdict(
+    name: str, tcx: bool, verdict: Verdict
+) -> None:
+    node = Node()
+    first = node.tcx(name, OK, hidden=True) if tcx else node.filter(name, OK, hidden=True)
+
+    result = judged(node.evidence(device("eth0", [first, node.own("ingress")], [node.own("egress")])))
+
+    assert result.verdict is verdict, result.reason
 
 
 def test_the_tables_codes_have_the_effect_that_the_documentation_gives_them() -> None:
