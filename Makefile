@@ -6,6 +6,8 @@ READY  := $(VENV)/.ready
 
 HELM   := build/tools/helm
 HELM_VERSION := v3.19.0
+COMPOSE := build/tools/docker-compose
+COMPOSE_VERSION := v2.33.1
 MACHINE := $(shell uname -m)
 IMAGE  ?= csm:dev
 
@@ -87,6 +89,11 @@ manifests: $(HELM)  ## deploy/manifests, for those without Helm
 
 $(HELM):
 	GOBIN=$(abspath build/tools) go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+
+# Its command is called `cmd`. Later versions' go.mod has directives with which `go install` does not build them.
+$(COMPOSE):
+	GOBIN=$(abspath build/tools/compose) go install github.com/docker/compose/v2/cmd@$(COMPOSE_VERSION)
+	mv build/tools/compose/cmd $@
 
 sbom: $(READY)   ## dist/csm.cdx.json: everything that the image's Python loads, as CycloneDX
 	mkdir -p dist

@@ -31,11 +31,15 @@ class Engine(docker.APIClient):
     A running engine with the image `datadog/agent:stand-in`, and the client for it.
 
     The storage `vfs` works everywhere and copies every layer; `overlay2` is for building images.
+
+    `own_machine`: it runs in a mount namespace with a /run and a /srv of its own, and is reached there where people
+    find an engine, at /var/run/docker.sock; `csm_inside` is what a command in there begins with.
     """
 
-    def __init__(self, folder: Path, storage: str) -> None:
+    def __init__(self, folder: Path, storage: str, *, own_machine: bool = False) -> None:
         self.csm_folder = folder
         self.csm_storage = storage
+        self.csm_own_machine = own_machine
         self.csm_url = f"unix://{folder}/docker.sock"
         self.csm_process: subprocess.Popen[bytes] | None = None
         self.csm_start()
@@ -48,9 +52,27 @@ class Engine(docker.APIClient):
             str(DOCKERD), "--host", self.csm_url, "--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"),
             "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false", f"--storage-driver={self.csm_storage}",
         ]  # fmt: skip
+        if self.csm_own_machine:
+            places = 'mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /srv && exec "$@"'
+            arguments = [
+                "unshare",
+                "--mount",
+                "sh",
+                "-c",
+                places,
+                "-",
+                *arguments,
+                "--host=unix:///var/run/docker.sock",
+            ]
         with (folder / "log").open("ab") as log:
             self.csm_process = subprocess.Popen(arguments, stdout=log, stderr=log)
         _wait_for(folder / "docker.sock", self.csm_process, folder / "log")
+
+    @property
+    def csm_inside(self) -> list[str]:
+        """What a command line begins with to be run where the engine runs."""
+        assert self.csm_process is not None
+        return ["nsenter", f"--mount=/proc/{self.csm_process.pid}/ns/mnt"]
 
     def csm_stop(self) -> None:
         """Stop it in good order."""
@@ -60,12 +82,12 @@ class Engine(docker.APIClient):
 
 
 @contextlib.contextmanager
-def engine(storage: str = "vfs") -> Iterator[Engine]:
+def engine(storage: str = "vfs", *, own_machine: bool = False) -> Iterator[Engine]:
     """An engine for a while. Nothing of it is left afterwards."""
     assert DOCKERD, "needs docker.io"
     # A short path: a socket's may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="csm-dockerd-"))
-    client = Engine(folder, storage)
+    client = Engine(folder, storage, own_machine=own_machine)
     try:
         client.import_image_from_data(_root_file_system(), repository=IMAGE, tag="stand-in")
         yield client

@@ -15,6 +15,7 @@ from bot import cli, metrics
 from bot.settings import load
 from docs import generate
 from handlers.agent.findings import KINDS
+from tests.deploy import page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -118,9 +119,9 @@ def test_what_install_shows_is_there(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "install.md").read_text("utf-8")
     assert [path for path in re.findall(r"\bdeploy/[\w./-]+\w", text) if not (ROOT / path).exists()] == []
 
-    (configuration,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
-    (tmp_path / "csm.yaml").write_text(configuration)
-    assert load(tmp_path / "csm.yaml").targets
+    for chapters in (("2.",), ("2.", "3b.")):
+        (tmp_path / "csm.yaml").write_text(page.configuration(*chapters))
+        assert load(tmp_path / "csm.yaml").targets
 
 
 def test_every_csm_command_in_the_documents_is_one() -> None:
@@ -143,7 +144,7 @@ def test_every_csm_command_in_the_documents_is_one() -> None:
 def test_the_values_that_install_sets_are_the_charts() -> None:
     text = (ROOT / "docs" / "install.md").read_text("utf-8")
     values = yaml.safe_load((ROOT / "deploy" / "chart" / "values.yaml").read_text("utf-8"))
-    for path in re.findall(r"--set(?:-file)? ([\w.]+)=", text):
+    for path in re.findall(r"--set(?:-file)? '?([\w.]+)=", text):
         inner = values
         for step in path.split("."):
             assert step in inner, path

@@ -170,12 +170,11 @@ class KubernetesApi:
         return web.json_response(review | {"status": {"allowed": allowed}}, status=201)
 
     def _account(self, request: web.Request) -> str:
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        return str(self.objects.account(token) or "csm")
+        return str(self.objects.account(_token(request)) or "csm")
 
     def _may(self, request: web.Request, verb: str, resource: str, namespace: str, name: str) -> bool | None:
         """What RBAC says of the account behind a request; `None` when it is nobody."""
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        token = _token(request)
         if token == self.admin_token:
             return True
         if token == self.token and namespace == "kube-system":
@@ -331,6 +330,12 @@ def _http_fault(status: int, message: str) -> web.Response:
     if status == 429:
         answer.headers["Retry-After"] = "0.05"
     return answer
+
+
+def _token(request: web.Request) -> str:
+    """What it shows. The scheme's case is nothing (RFC 9110, 11.1): the official client writes `bearer` in a cluster."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else ""
 
 
 def _status(code: int, reason: str, message: str) -> web.Response:
