@@ -989,7 +989,11 @@ class Programs:
         Note the programs that replace functions of others (freplace), as a dispatcher of several programs has them:
         what such a program returns is not in its own instructions.
         """
-        for link in self._bpf.links(MOST_LINKS):
+        for count, link in enumerate(self._bpf.links(MOST_LINKS), 1):
+            if count == MOST_LINKS:
+                self._unseen.append(
+                    "There may be more than {} links: which programs others replace is not all known.".format(count)
+                )
             kind, _, number, _, _, target = struct.unpack_from("=IIIIII", link)
             if kind == TRACING_LINK and target in self._programs and self._type(number) == EXTENSION:
                 self._programs[target].setdefault("replaced_by", []).append(number)

@@ -93,6 +93,18 @@ def test_a_program_whose_functions_are_replaced_does_not_pass_for_its_instructio
     assert "program 50" in program.unseen[0]
 
 
+@pytest.mark.parametrize(("most", "said"), [(3, True), (4, False)])
+def test_links_that_are_more_than_are_looked_at_are_said(
+    most: int, said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "MOST_LINKS", most)
+    unseen: list[str] = []
+
+    collector.Programs(Links(), {}, {}, unseen).find_replacements()  # type: ignore[arg-type]
+
+    assert bool(unseen) is said
+
+
 def test_a_program_is_whole_also_where_its_instructions_are_given_once() -> None:
     code = struct.pack("=BBhi", 0x18, 0x12, 0, 7) + bytes(8) + struct.pack("=BBhi", 0x95, 0, 0, 0)
 
