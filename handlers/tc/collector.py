@@ -376,7 +376,7 @@ MIRRED = {1: "egress redirect", 2: "egress mirror", 3: "ingress redirect", 4: "i
 
 def filter_entry(message: bytes) -> Optional[Facts]:
     """One filter. `None` for what only announces a priority, or is a hash table of u32."""
-    _, handle, _, info = struct.unpack_from("=iIII", message, 4)
+    index, handle, _, info = struct.unpack_from("=iIII", message, 4)
     attrs = attributes(message, 20)
     if 2 not in attrs:
         return None
@@ -401,6 +401,8 @@ def filter_entry(message: bytes) -> Optional[Facts]:
         entry["actions"] = actions
     if (u32(options.get(FLAGS_OF.get(kind, 0))) or 0) & 2:  # TCA_CLS_FLAGS_SKIP_SW
         entry["skip_sw"] = True
+    if index == -1:  # TCM_IFINDEX_MAGIC_BLOCK
+        entry["shared"] = True
     return entry
 
 

@@ -61,6 +61,8 @@ class Entry(Seen):
     """Actions attached to a filter that is not direct-action, as kind and control: `gact drop`, `mirred egress mirror pipe`, …"""
     skip_sw: bool = False
     """Whether the filter is for hardware alone: then the kernel does not run it."""
+    shared: bool = False
+    """Whether the filter is in a block that several devices have, to which none can be added by the name of one."""
 
 
 class Device(Seen):

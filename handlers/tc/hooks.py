@@ -162,6 +162,8 @@ class HookJudge:
             return []
         room = "an older ingress qdisc leaves no room for clsact" if device.qdisc == "ingress" else ""
         room = "its clsact qdisc, which holds filters, is not there" if device.clsact is False and not room else room
+        if any(link.entry.shared for link in links):
+            room = "its filters are in a block that devices share, and the kernel adds none to that for one device"
         handles = {self._settings.handle or 1, self._settings.raw_handle or self._settings.handle or 1}
         taken = next((link for link in links if priority is not None and link.entry.pref == priority and link.entry.handle in handles), None)  # fmt: skip
         if taken is not None:

@@ -181,6 +181,19 @@ async def test_each_row_of_the_table_on_real_attachments(row: str, lab: Lab, tmp
     assert (result.verdict, sorted(codes(result))) == (verdict, found), result.reason
 
 
+async def test_a_block_that_devices_share_is_named_as_what_keeps_the_agent_out(lab: Lab, tmp_path: Path) -> None:
+    node = lab.namespace()
+    node.veth("eni1", "eth0", into=lab.namespace())
+    shared_block(lab, node)
+
+    with pytest.raises(OSError, match="not supported"):
+        own(lab, node, "ingress")
+    result = await examined(node, tmp_path, {})
+
+    missing = next(finding for finding in result.findings if finding.code == "tc.missing")
+    assert "a block that devices share" in missing.evidence[0]
+
+
 async def test_a_node_of_many_pods_is_one_table(lab: Lab, tmp_path: Path) -> None:
     node = lab.namespace()
     names = node.veths(60, into=lab.namespace())
