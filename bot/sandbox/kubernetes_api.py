@@ -297,7 +297,9 @@ class KubernetesApi:
                 f'pods "{pod.name}" is forbidden: User "csm" cannot create resource "pods/exec"',
             )
         if self.exec_fault:
-            return _http_fault(self.exec_fault, "the API answers so to every command")
+            return _http_fault(
+                self.exec_fault, f'pods "{pod.name}" is forbidden: User "csm" cannot create resource "pods/exec"'
+            )
         if pod.fault == "never":
             await asyncio.Event().wait()
         container = request.query.get("container") or pod.containers[0]
@@ -324,9 +326,16 @@ def _selector(text: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in text.replace("==", "=").split(",") if "=" in part)
 
 
-def _http_fault(status: int, message: str) -> web.Response:
-    reasons = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 410: "Expired", 429: "TooManyRequests"}
-    answer = _status(status, reasons.get(status, "InternalError"), message)
+def _http_fault(status: int, forbidden: str) -> web.Response:
+    """In an API server's words, which for 403 say what is forbidden (k8s.io/apimachinery: pkg/api/errors)."""
+    said = {
+        401: ("Unauthorized", "Unauthorized"),
+        403: ("Forbidden", forbidden),
+        404: ("NotFound", "the server could not find the requested resource"),
+        410: ("Expired", "The provided continue parameter is too old to display a consistent list result."),
+        429: ("TooManyRequests", "Too many requests, please try again later."),
+    }
+    answer = _status(status, *said.get(status, ("InternalError", "Internal error occurred: it was asked to fail")))
     if status == 429:
         answer.headers["Retry-After"] = "0.05"
     return answer

@@ -14,6 +14,7 @@ import yaml
 from bot.sandbox.kubernetes_api import FAULTS, KubernetesApi, Pod
 from handlers.errors import (
     ConnectionLost,
+    CsmError,
     DeadlineExceeded,
     Denied,
     ExecError,
@@ -82,6 +83,24 @@ async def test_a_missing_right_to_list_is_named(cluster: tuple[KubernetesApi, Ku
     api, executor = cluster
     api.rights.discard("list pods")
     with pytest.raises(TargetDenied, match=r'403: .*cannot list resource "pods"'):
+        await executor.agents()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (429, "Too many requests"),
+        (500, "Internal error occurred"),
+        (401, "Unauthorized"),
+        (403, "cannot list resource"),
+    ],
+)
+async def test_a_refused_listing_is_told_in_the_servers_own_words(
+    cluster: tuple[KubernetesApi, KubernetesExecutor], status: int, said: str
+) -> None:
+    api, executor = cluster
+    api.list_fault = status
+    with pytest.raises(CsmError, match=said):
         await executor.agents()
 
 
