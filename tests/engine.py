@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import os
 import shutil
 import socket
 import subprocess
-import sys
-import sysconfig
 import tarfile
 import tempfile
 import time
@@ -19,11 +15,13 @@ from typing import Any
 
 import docker
 
+from bot.sandbox import image
+
 DOCKERD = shutil.which("dockerd", path="/usr/sbin:/usr/bin:/usr/local/bin")
 BUSYBOX = Path("/bin/busybox")
 IMAGE = "datadog/agent"
-AGENT = Path(__file__).resolve().parent.parent / "bot" / "sandbox" / "agent.py"
-EMBEDDED = "opt/datadog-agent/embedded/bin/python3"
+EXTENSIONS = ("_ctypes", "_socket", "_sha3")
+"""What the evidence collector imports, and the stand-in does not."""
 
 
 class Engine(docker.APIClient):
@@ -89,7 +87,9 @@ def engine(storage: str = "vfs", *, own_machine: bool = False) -> Iterator[Engin
     folder = Path(tempfile.mkdtemp(prefix="csm-dockerd-"))
     client = Engine(folder, storage, own_machine=own_machine)
     try:
-        client.import_image_from_data(_root_file_system(), repository=IMAGE, tag="stand-in")
+        client.import_image_from_data(
+            image.root_file_system(_busybox, extensions=EXTENSIONS), repository=IMAGE, tag="stand-in"
+        )
         yield client
         for container in client.containers(all=True):
             client.remove_container(container["Id"], force=True)
@@ -128,12 +128,7 @@ def start(
 
 def behave(client: docker.APIClient, container: str, behaviour: str) -> None:
     """Make the container's stand-in Agent another one, from its next command on."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        entry = tarfile.TarInfo("stand-in-agent.json")
-        entry.size = len(behaviour.encode())
-        tar.addfile(entry, io.BytesIO(behaviour.encode()))
-    client.put_archive(container, "/etc", buffer.getvalue())
+    client.put_archive(container, "/etc", image.behaviour_file(behaviour))
 
 
 def _wait_for(path: Path, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -146,81 +141,8 @@ def _wait_for(path: Path, process: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"the engine did not come up:\n{log.read_text('utf-8', 'replace')[-3000:]}")
 
 
-def _root_file_system() -> bytes:
-    """A busybox, this machine's Python where the Agent has its own, and the stand-in Agent as its binaries."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        tar.add(BUSYBOX, "bin/busybox")
-        for name in ("sh", "env", "sleep", "test", "cat", "true", "sha256sum", "rm"):
-            _link(tar, f"bin/{name}", "busybox")
-        interpreter = Path(os.path.realpath(sys.executable))
-        _with_libraries(tar, interpreter)
-        tar.add(interpreter, str(interpreter).lstrip("/"))
-        standard = Path(sysconfig.get_path("stdlib"))
-        tar.add(standard, str(standard).lstrip("/"), filter=_small)
-        for extension in (standard / "lib-dynload").glob("*.so"):
-            if extension.name.split(".")[0] in {
-                "_ctypes",
-                "_socket",
-                "_struct",
-                "_blake2",
-                "_md5",
-                "_sha1",
-                "_sha256",
-                "_sha3",
-                "_sha512",
-                "binascii",
-                "zlib",
-                "_posixsubprocess",
-                "select",
-                "math",
-                "_random",
-                "_json",
-                "_bisect",
-                "_datetime",
-            }:
-                _with_libraries(tar, extension)
-        _link(tar, EMBEDDED, str(interpreter))
-        tar.add(AGENT, "usr/bin/agent")
-        tar.add(AGENT.with_name("flare_agent.py"), "usr/bin/flare_agent.py")
-        for name in ("security-agent", "system-probe"):
-            _link(tar, f"usr/bin/{name}", "agent")
-        _link(tar, "usr/bin/python3", str(interpreter))
-        _link(tar, "usr/bin/env", "/bin/busybox")
-        for folder in ("tmp", "proc", "dev", "sys", "etc"):
-            entry = tarfile.TarInfo(folder)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
-            tar.addfile(entry)
-    return buffer.getvalue()
-
-
-def _small(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    left_out = {
-        "test",
-        "idlelib",
-        "tkinter",
-        "site-packages",
-        "__pycache__",
-        "ensurepip",
-        "lib2to3",
-        "pydoc_data",
-        "distutils",
-        "unittest",
-    }
-    return None if left_out & set(entry.name.split("/")) or "/config-3" in entry.name else entry
-
-
-def _with_libraries(tar: tarfile.TarFile, binary: Path) -> None:
-    present = set(tar.getnames())
-    for line in subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout.splitlines():
-        words = line.split()
-        path = next((word for word in words if word.startswith("/")), None)
-        if path and path.lstrip("/") not in present:
-            tar.add(os.path.realpath(path), path.lstrip("/"))
-            present.add(path.lstrip("/"))
-
-
-def _link(tar: tarfile.TarFile, name: str, target: str) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.type, entry.linkname = tarfile.SYMTYPE, target
-    tar.addfile(entry)
+def _busybox(tar: tarfile.TarFile) -> None:
+    """What the tests run in containers beside Python."""
+    tar.add(BUSYBOX, "bin/busybox")
+    for name in ("sh", "sleep", "test", "cat", "true", "sha256sum", "rm"):
+        image.link(tar, f"bin/{name}", "busybox")

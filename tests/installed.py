@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from bot.sandbox.agent import Behaviour
+from bot.sandbox.stand_ins import AGENT
 from handlers.agent.commands import HOST_BINARIES
-from tests.engine import AGENT
 
 _PROGRAM = """#!{python} -S
 import os, sys

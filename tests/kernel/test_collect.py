@@ -16,6 +16,7 @@ import docker
 import pytest
 
 from bot.clock import SystemClock
+from bot.sandbox import image
 from bot.sandbox.fake import FakeExecutor
 from handlers.executors.docker import DockerExecutor
 from handlers.executors.host import HostExecutor
@@ -65,7 +66,7 @@ open("/proc/self/comm", "w").write("system-probe")
 while True: time.sleep(3600)
 """
 """A process with the name of the Agent's, for as long as its container runs."""
-PYTHON = f"/{engines.EMBEDDED}"
+PYTHON = f"/{image.EMBEDDED}"
 RIGHTS = {
     "cap_add": ["SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN", "NET_BROADCAST", "NET_RAW", "IPC_LOCK", "CHOWN"],
     "security_opt": ["apparmor=unconfined"],
@@ -84,20 +85,18 @@ def engine() -> Iterator[docker.APIClient]:
 
 def tools_image() -> bytes:
     """A file system with `tc`, `ip` and `bpftool`, and no Python."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
+
+    def fill(tar: tarfile.TarFile) -> None:
         tar.add("/bin/busybox", "bin/busybox")
         for name in ("uname", "readlink", "env"):
-            engines._link(tar, f"usr/bin/{name}", "/bin/busybox")
+            image.link(tar, f"usr/bin/{name}", "/bin/busybox")
         for name in ("tc", "ip", "bpftool"):
             program = Path(os.path.realpath(shutil.which(name) or name))
-            engines._with_libraries(tar, program)
-            tar.add(program, f"usr/bin/{name}")
-        for folder in ("tmp", "proc", "dev", "sys", "etc"):
-            entry = tarfile.TarInfo(folder)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
-            tar.addfile(entry)
-    return buffer.getvalue()
+            image.add_programs(tar, [program])
+            if str(program) != f"/usr/bin/{name}":
+                image.link(tar, f"usr/bin/{name}", str(program))
+
+    return image.file_system(fill)
 
 
 async def agent_of(client: docker.APIClient, container: str) -> tuple[DockerExecutor, Agent]:
