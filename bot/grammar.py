@@ -29,7 +29,7 @@ USAGE: Mapping[str, str] = {
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?")
 _RUN = re.compile(r"r-[A-Za-z0-9-]{1,64}")
 _CASE = re.compile(r"[0-9]{1,12}")
-_EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
+_EMAIL = re.compile(r"(?=.{1,254}\Z)[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 _LINK = re.compile(r"<(?:mailto:|https?://)[^<>|\s]*\|([^<>|\s]+)>")
 _INVISIBLE = str.maketrans(dict.fromkeys("\u200b\ufeff\u2060", None))
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»\"‘’‚‛'`", None))

@@ -227,9 +227,9 @@ class Settings(Strict):
         "ddog-gov.com",
     ] = "datadoghq.com"
     """Datadog's site, for links to events and for what a flare says of its destination."""
-    targets: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")], TargetSettings] = (
-        Field(min_length=1)
-    )
+    targets: Mapping[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=128)], TargetSettings
+    ] = Field(min_length=1)
     """By name, as people type it. Each is exactly one of `kubernetes`, `docker`, `host` and `ssh`."""
     policy: tuple[RuleSettings, ...] = ()
     """Who may do what on which targets in which channels. Denied unless a rule allows it."""

@@ -53,3 +53,11 @@ def test_a_target_that_may_not_be_named_is_known_and_not_hinted_at() -> None:
     with pytest.raises(UsageError) as caught:
         parse("selftest clustera", known_targets=known, shown=shown)
     assert "cluster-a" not in f"{caught.value} {caught.value.example}"
+
+
+def test_no_address_is_longer_than_one_may_be() -> None:
+    """RFC 5321, 4.5.3.1.3; and a column of the database has room for 320."""
+    names = ".".join(["b" * 60] * 3)
+    assert parse(f"flare c --email {'a' * 60}@{names}.com")
+    with pytest.raises(UsageError, match="needs an e-mail address"):
+        parse(f"flare c --email {'a' * 60}@{names}.{names}.com")
