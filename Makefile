@@ -60,7 +60,7 @@ audit: $(READY)  ## licences (also in `make test`), and known vulnerabilities of
 	    echo "Not passed: either a vulnerability is listed above, or PyPI's advisories could not be asked, and then nothing is known."; exit 1; }
 
 lock:            ## pin the newest dependencies, with hashes and no addresses
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/run.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --extra otel -o requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt
 
 dist: $(READY)   ## a wheel that runs without the sources

@@ -70,7 +70,7 @@ def _environment() -> Iterator[tuple[str, str]]:
     yield "CSM_REPLICA", "A name for this process in logs, where several share a database."
     yield (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "Where traces go (OTLP over HTTP); nothing is traced without it. Needs `csm[otel]`.",
+        "Where traces go (OTLP over HTTP); nothing is traced without it. Needs `csm[otel]`, which the image has.",
     )
     yield "HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The way to Slack and to API servers, as usual."
 

@@ -99,6 +99,22 @@ def test_without_a_configuration_it_says_so_and_ends(engine: docker.APIClient, i
     assert "/etc/csm/csm.yaml" in said
 
 
+def test_it_brings_what_traces_need(engine: docker.APIClient, image: str) -> None:
+    program = "from bot import tracing\nwith tracing.traced(): print(tracing._tracer)"
+    container = create(
+        engine,
+        image,
+        [],
+        entrypoint=["/usr/local/bin/python3", "-c", program],
+        environment={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"},
+    )
+    engine.start(container)
+    status = engine.wait(container)["StatusCode"]
+    said = engine.logs(container).decode()
+    engine.remove_container(container)
+    assert (status, "opentelemetry.sdk.trace.Tracer" in said) == (0, True), said
+
+
 async def test_it_works_and_is_healthy_and_stops_when_told(
     engine: docker.APIClient, image: str, tmp_path: Path
 ) -> None:
