@@ -196,7 +196,8 @@ def test_row_11_an_unknown_return_code_is_unknown_and_assumed_to_end(node: Node)
         ("cil_from_container", FAIL, "tc.priority_one"),
         ("endpoint_ingress_filter", WARN, "tc.by_table"),
         ("cali_tc_preambl", WARN, "tc.redirected"),
-        ("mb_tc_ingress", UNKNOWN, "tc.cannot_tell"),
+        ("mb_tc_ingress", FAIL, "tc.priority_one"),
+        ("ptcpdump_ingress", UNKNOWN, "tc.cannot_tell"),
     ],
 )
 def test_row_11_the_vendor_table_stands_in_and_says_so(node: Node, name: str, verdict: Verdict, code: str) -> None:
