@@ -13,6 +13,7 @@ import yaml
 
 from tests.deploy.conftest import ROOT, made
 
+pytestmark = pytest.mark.timeout(600)  # another worker's build of the image holds the same lock
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
