@@ -37,6 +37,7 @@ from bot.runs import Runs
 from bot.rush import Rush
 from bot.settings import Secrets, Settings
 from bot.socket import DEAD_S, QUIET_S, Socket
+from bot.storage.sole import sole
 from bot.storage.store import Store
 from bot.targets import described, executors
 from bot.tracing import traced
@@ -66,6 +67,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         client = slack.client(secrets.bot_token.get_secret_value(), secrets.api_url, session)
         identity = await slack.check_bot(client, required=slack.required_scopes())
         store = await Store.open(settings.database_url)
+        stack.enter_context(sole(settings.database_url))
         stack.push_async_callback(store.aclose)
         health.ready_if(store.fault)
         targets = await stack.enter_async_context(_closing(executors(settings)))
@@ -92,6 +94,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         )
         stack.push_async_callback(runs.aclose)
         await runs.launch(settings.database_url)
+        health.alive_if(runs.fault)
         desk = Desk(
             runs=runs,
             store=store,

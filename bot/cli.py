@@ -132,6 +132,8 @@ def _add_tc_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    import structlog
+
     from bot import app, settings
     from bot.logs import configure
 
@@ -139,7 +141,14 @@ def _serve(options: argparse.Namespace) -> int:
     loaded = settings.load(options.config)
     secrets = settings.Secrets.load(loaded.slack.transport)
     secrets.take()
-    asyncio.run(app.serve(loaded, secrets))
+    try:
+        asyncio.run(app.serve(loaded, secrets))
+    except CsmError:
+        raise
+    except Exception:  # noqa: BLE001 - the log is the last to hear of it, and says all of it
+        # Its log is read by programs, and redacted; what Python prints by itself is neither.
+        structlog.get_logger(__name__).exception("bot.crashed")
+        return STATUS[Verdict.UNKNOWN]
     return 0
 
 

@@ -21,8 +21,8 @@ log = structlog.get_logger(__name__)
 
 EVERY_S = 3600.0
 
-RemoveFile = Callable[[str], Awaitable[None]]
-"""Removes a file of csm's from Slack, by its id."""
+RemoveFile = Callable[[str], Awaitable[bool]]
+"""Removes a file of csm's from Slack, by its id. False when Slack will not, however often it is asked."""
 
 
 def kept(retention: Retention) -> Keep:
@@ -66,13 +66,20 @@ async def _tell_head(store: Store) -> None:
 
 
 async def remove_files(store: Store, keep: Keep, remove_file: RemoveFile) -> None:
-    """Remove from Slack what was put there too long ago. Safe to repeat: a file that is gone counts as removed."""
+    """
+    Remove from Slack what was put there too long ago. Safe to repeat: a file that is gone counts as removed.
+
+    What Slack refuses to remove is given up, and on the record, so that it does not stand before all others for ever.
+    """
     while found := await old_files(store, keep, time.time()):
         for run, key, ids in found:
-            for file in ids:
-                await remove_file(file)
+            refused = [file for file in ids if not await remove_file(file)]
             await store.sent(run, key, channel="", ts=SHARED)
-            await store.note(Entry("files.removed", "csm", run=run, detail=", ".join(ids)))
+            if removed := [file for file in ids if file not in refused]:
+                await store.note(Entry("files.removed", "csm", run=run, detail=", ".join(removed)))
+            if refused:
+                log.warning("files.not_removed", run=run, files=refused)
+                await store.note(Entry("files.not_removed", "csm", run=run, detail=", ".join(refused)))
 
 
 async def tidy(store: Store, keep: Keep) -> Pruned:

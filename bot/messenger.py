@@ -36,6 +36,9 @@ EVENT = "csm_post"
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 """Answers of chat.update after which only a new message helps."""
 
+NOT_OURS_TO_DELETE = frozenset({"cant_delete_file", "access_denied", "team_access_not_granted"})
+"""Answers of files.delete that stay as they are: somebody has taken the file over, or forbids apps to delete."""
+
 VIEW_S = 2.0
 """How long Slack may take to open a modal: whoever asked for it still has to be acknowledged within three seconds."""
 
@@ -144,13 +147,20 @@ class Messenger:
         )
         await self._store.sent(run, key, channel=channel, ts="shared", extra=json.dumps(uploads))
 
-    async def remove_file(self, file: str) -> None:
-        """Delete a file of ours from Slack. One that is gone already is no error. Raises `Undeliverable`."""
+    async def remove_file(self, file: str) -> bool:
+        """
+        Delete a file of ours from Slack. One that is gone already is no error; False when Slack refuses for good.
+
+        Raises `Undeliverable` when another time may do.
+        """
         try:
             await self._call(self._client.files_delete, file=file)
         except Undeliverable as error:
+            if error.error in NOT_OURS_TO_DELETE:
+                return False
             if error.error not in {"file_not_found", "file_deleted"}:
                 raise
+        return True
 
     async def permalink(self, sent: Sent) -> str:
         """The address of a message, or nothing when Slack does not tell."""

@@ -27,7 +27,7 @@ from bot.messenger import Messenger
 from bot.rush import Rush
 from bot.storage.approvals import UNDECIDED, Approvals
 from bot.storage.replicas import Replicas
-from bot.storage.store import Accepted, RunRequest, Store
+from bot.storage.store import Accepted, RunRequest, Store, patience
 from bot.succession import Succession, life_of
 from bot.workflow import Workflow
 from handlers.executors.base import Executor
@@ -128,6 +128,7 @@ class Runs:
             executor_id=executor_id,
             notification_listener_polling_interval_sec=0.05,
             log_level="WARNING",
+            db_engine_kwargs={"connect_args": {"application_name": "csm", **patience(database_url)}},
         )
         logging.getLogger("dbos").setLevel(logging.WARNING)
         DBOS(config=config)
@@ -149,6 +150,11 @@ class Runs:
     def open(self) -> int:
         """How many runs are examining Agents right now."""
         return self._examinations.on
+
+    def fault(self) -> str:
+        """Which of the tasks that run as long as this process does has ended all the same, or nothing."""
+        ended = [task.get_name() for task in self.tasks if task.done()]
+        return f"This has ended: {', '.join(ended)}." if ended else ""
 
     async def aclose(self) -> None:
         """Stop. Flares end without an upload; runs that have not ended go on when the next process is launched."""

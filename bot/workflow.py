@@ -102,8 +102,8 @@ class Workflow(abc.ABC):
             await self._apologise(run, "internal_error")
 
     async def _end(self, run: str) -> None:
+        record = await self.record(run)  # before it is done, since what is done may be forgotten at once
         await self.store.update_run(run, state="done", finished_at=self.now())
-        record = await self.record(run)
         metrics.RUNS.labels(record.request.command, record.verdict or "none").inc()
         if record.report is not None:
             metrics.RUN_SECONDS.labels(record.request.command).observe(record.report.duration_s)

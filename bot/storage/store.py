@@ -362,17 +362,24 @@ def exists(database_url: str) -> bool:
     return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
 
 
+def patience(database_url: str) -> Mapping[str, int]:
+    """What a driver is told of `PATIENCE`, but for what the URL itself says; nothing for SQLite."""
+    url = sa.make_url(database_url)
+    if url.get_backend_name() == "sqlite":
+        return {}
+    return {key: value for key, value in PATIENCE.items() if key not in url.query}
+
+
 def make_engine(database_url: str) -> sa.Engine:
     """An engine with the settings that both our tables and the durable engine's want."""
     url = sa.make_url(database_url)
     if url.get_backend_name() != "sqlite":
-        given = {key: value for key, value in PATIENCE.items() if key not in url.query}
         # The audit's chain rests on seeing what was committed before its lock was had (bot.storage.audit).
         return sa.create_engine(
             url.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             isolation_level="READ COMMITTED",
-            connect_args=given,
+            connect_args=patience(database_url),
         )
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
 

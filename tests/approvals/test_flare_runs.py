@@ -236,3 +236,12 @@ async def until_state(csm: World, run: str, state: State) -> None:
             return
         await asyncio.sleep(0.005)
     pytest.fail(f"{run} never was {state}")
+
+
+async def test_a_process_whose_watch_over_its_flares_has_ended_says_so(csm: World) -> None:
+    assert csm.holder.runs.fault() == ""
+    (watch,) = [task for task in csm.holder.runs.tasks if task.get_name() == "watch flares"]
+    watch.cancel()
+    await asyncio.wait({watch})
+
+    assert "watch flares" in csm.holder.runs.fault()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import sqlite3
@@ -18,6 +19,7 @@ import yaml
 from bot.sandbox.slack.server import LocalSlack
 from bot.slack import MANIFEST
 from bot.storage.schema import schema_version
+from bot.storage.sole import sole
 from bot.storage.store import Store, make_engine
 
 TOKENS = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN")
@@ -144,3 +146,28 @@ async def test_a_configuration_with_several_faults_shows_each_with_its_line(tmp_
 
     assert [f"line {number}:" in said for number in (2, 3, 4)] == [True] * 3
     assert "Did you mean `context`?" in said
+
+
+async def test_a_second_bot_on_one_file_is_refused_and_told_who_has_it(config: Path, slack: LocalSlack) -> None:
+    with sole(f"sqlite:///{config.parent / 'csm.db'}"):
+        said = await refused(config, environment(slack))
+
+    assert f"belongs to a csm that is running as process {os.getpid()}" in said
+
+
+async def test_a_defect_ends_as_a_line_of_the_log_without_what_is_secret(config: Path, slack: LocalSlack) -> None:
+    crash = (
+        "import sys; from bot import app\n"
+        "async def serve(*_): raise RuntimeError('token xoxb-1-2-abcdefghijkl')\n"  # pragma: allowlist secret
+        "app.serve = serve; from bot.cli import main; main(['serve', '--config', sys.argv[1]])"
+    )
+    ended = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", crash, str(config)], check=False, capture_output=True, text=True,
+        env={"PATH": os.environ["PATH"], **environment(slack)},
+    )  # fmt: skip
+
+    assert ended.returncode == 3
+    (line,) = (ended.stdout + ended.stderr).splitlines()
+    assert json.loads(line)["event"] == "bot.crashed"
+    assert "RuntimeError" in line
+    assert "abcdefghijkl" not in line

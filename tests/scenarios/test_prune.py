@@ -60,3 +60,23 @@ async def test_files_are_deleted_from_slack_in_time_and_those_that_are_gone_are_
     assert [file for file in others if file in files and not files[file].get("deleted")] == []
     assert rows(sandbox, "SELECT count(*) FROM csm_runs") == [(1,)]
     assert rows(sandbox, "SELECT count(*) FROM csm_audit WHERE entry LIKE '%files.removed%'") == [(1,)]
+
+
+async def test_a_file_that_slack_refuses_to_delete_is_on_the_record_and_holds_nothing_up(
+    sandbox: World, ana: Driver
+) -> None:
+    await ana.type("/csm selftest cluster-a/node-1")
+    await ana.finished()
+    await until(sandbox, "SELECT state FROM csm_runs", [("done",)])
+    files = sandbox.slack.workspace.files
+    first, *others = list(files)
+    await sandbox.bot.stop()
+    files[first]["user"] = "U0SANDANA"
+    config = sandbox.folder / "csm.yaml"
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"retention": {"files": "0s"}}))
+    await sandbox.bot.start()
+
+    await until(sandbox, "SELECT extra FROM csm_posts WHERE key = 'files'", [("",)])
+    await until(sandbox, "SELECT count(*) FROM csm_audit WHERE entry LIKE '%files.not_removed%'", [(1,)])
+    assert list(files) == [first]
+    assert others

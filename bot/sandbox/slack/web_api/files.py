@@ -173,6 +173,8 @@ async def _info(call: Call) -> Answer:
 @method("files.delete", "files:write", per_minute=TIER_3)
 async def _delete(call: Call) -> Answer:
     file = _known(call)
+    if file["user"] != BOT_USER:
+        raise SlackFault("cant_delete_file")
     del call.workspace.files[file["id"]], call.workspace.contents[file["id"]]
     for channel in call.workspace.channels.values():
         for message in [each for each in channel.messages.values() if file in each.get("files", [])]:
