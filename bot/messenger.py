@@ -192,13 +192,14 @@ class Messenger:
         except Undeliverable as error:
             log.info("slack.view_not_updated", error=error.error)
 
-    async def tell(self, user: str, channel: str, post: Post) -> None:
+    async def tell(self, user: str, channel: str, post: Post, *, thread_ts: str | None = None) -> None:
         """Say something to one person only; a person whom Slack cannot reach is not a reason to fail."""
         try:
             await self._call(
                 self._client.chat_postEphemeral,
                 channel=channel,
                 user=user,
+                thread_ts=thread_ts,
                 text=post.text,
                 blocks=list(post.blocks),
                 patience_s=30,

@@ -118,9 +118,16 @@ def origin(body: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def tell(desk: Desk, body: Mapping[str, Any], answer: Payload | None) -> None:
-    """Say something to whoever clicked, without holding the ack up."""
+    """Say something to whoever clicked, where they clicked, without holding the ack up."""
     if answer is None:
         return
     user, channel = origin(body)
     post = Post("answer", answer["text"], tuple(answer["blocks"]))
-    desk.errands.run(desk.messenger.tell(user, channel, post), name="tell")
+    desk.errands.run(desk.messenger.tell(user, channel, post, thread_ts=_thread(body)), name="tell")
+
+
+def _thread(body: Mapping[str, Any]) -> str | None:
+    """The thread of a reply that was clicked in. Of a thread's first message nobody knows where it was clicked."""
+    message = body.get("message") or {}
+    thread = message.get("thread_ts")
+    return str(thread) if thread and thread != message.get("ts") else None

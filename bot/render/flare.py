@@ -64,7 +64,7 @@ def progress(moment: FlareProgress) -> Post:
     blocks: list[Block] = [section(f"*{heading}*{asked}\n{state}"), context(small)]
     if not moment.ending and moment.state != "uploading":
         blocks.append(actions(_cancel(moment.run)))
-    return fit(Post("opening", f"{heading}{asked}: {state}. {small.replace('`', '')}.", tuple(blocks)))
+    return fit(Post("opening", f"{heading}{asked}: {state.rstrip('.')}. {small.replace('`', '')}.", tuple(blocks)))
 
 
 def closing(report: Report, ending: str, decided_by: str, cancelled_by: str = "") -> Post:

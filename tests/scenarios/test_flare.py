@@ -54,11 +54,14 @@ def uploads(sandbox: World, pod: str = NODE) -> list[Mapping[str, Any]]:
     return [event for event in sandbox.cluster.ledger(pod) if event["event"] == "uploaded"]
 
 
-async def ephemeral(person: Driver, words: str) -> Message:
-    """Wait until a person alone is told something."""
-    return await person.until(
-        lambda: next((m for m in person.messages() if m.get("is_ephemeral") and words in m["text"]), None)
-    )
+async def ephemeral(person: Driver, words: str, *, thread: Message | None = None) -> Message:
+    """Wait until a person alone is told something, in the channel or in a thread."""
+
+    def found() -> Message | None:
+        seen = person.thread({"ts": thread["thread_ts"]}) if thread else person.messages()
+        return next((m for m in seen if m.get("is_ephemeral") and words in m["text"]), None)
+
+    return await person.until(found)
 
 
 async def test_ana_asks_sam_approves_and_eve_and_ana_are_refused(
@@ -69,9 +72,9 @@ async def test_ana_asks_sam_approves_and_eve_and_ana_are_refused(
     for word in ("1234567", "ana@example.com", "datadoghq.com", "SHA-256", "security-agent flare", "<@U0SANDANA>"):
         assert word in str(card)
     await eve.click(card, "flare.approve")
-    assert "@security" in (await ephemeral(eve, "may not approve"))["text"]
+    assert "@security" in (await ephemeral(eve, "may not approve", thread=card))["text"]
     await ana.click(card, "flare.approve")
-    assert "@security" in (await ephemeral(ana, "somebody else must approve"))["text"]
+    assert "@security" in (await ephemeral(ana, "somebody else must approve", thread=card))["text"]
     assert not told(sandbox)
     await sam.click(card, "flare.approve")
     root = await ana.finished()

@@ -163,11 +163,18 @@ async def test_a_flare_is_asked_for_and_approved_by_somebody_else(page: Page) ->
     main, thread = page.get_by_role("main"), page.get_by_role("complementary", name="Thread")
     await expect(main).to_contain_text("Waiting for approval", timeout=30_000)
 
+    async def approve() -> None:
+        await main.get_by_role("button", name="replies").click()
+        await expect(thread).to_contain_text("SHA-256")
+        await thread.get_by_role("button", name="Approve").click()
+        await page.get_by_role("dialog", name="Upload this archive?").get_by_role("button", name="Upload").click()
+
+    await page.keyboard.press("Alt+Shift+3")
+    await approve()
+    await expect(thread).to_contain_text("may not approve", timeout=15_000)
+    await expect(main).not_to_contain_text("may not approve")
     await page.keyboard.press("Alt+Shift+2")
-    await main.get_by_role("button", name="replies").click()
-    await expect(thread).to_contain_text("SHA-256")
-    await thread.get_by_role("button", name="Approve").click()
-    await page.get_by_role("dialog", name="Upload this archive?").get_by_role("button", name="Upload").click()
+    await approve()
 
     await expect(main).to_contain_text("Uploaded: Flare of cluster-a/node-7", timeout=30_000)
     await expect(thread.get_by_role("button", name="Approve")).to_have_count(0)
