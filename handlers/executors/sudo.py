@@ -5,8 +5,14 @@ from __future__ import annotations
 SUDO = ("sudo", "-n")
 """Never asks for a password: it runs the command, or says why not."""
 
+_WARNING = "sudo: unable to resolve host"
+"""After which it runs the command all the same."""
+
 
 def sudo_spoke(stderr: str) -> bool:
-    """Whether all that was said is sudo's own. It may warn (`unable to resolve host`) and still run the command, which then speaks."""
-    lines = stderr.splitlines()
-    return bool(lines) and all(line.startswith("sudo: ") for line in lines)
+    """
+    Whether it was sudo that ended the command, going by what came last: a command that it did run speaks after its
+    warnings, and over SSH the server may have spoken before it.
+    """
+    lines = [line for line in stderr.splitlines() if line.strip() and not line.startswith(_WARNING)]
+    return bool(lines) and lines[-1].startswith(("sudo: ", "Sorry, user "))
