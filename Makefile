@@ -29,7 +29,7 @@ test: $(READY)   ## everything this machine can run; says what it left out and w
 	$(BIN)/python -m pytest -m 'not bench' -n 3 --dist worksteal $(ARGS)
 
 prove: $(READY)  ## thousands of schedules against the rule that no archive leaves without its approval: SCHEDULES=2000
-	CSM_TESTS_SCHEDULES=$(or $(SCHEDULES),2000) $(BIN)/python -m pytest -n 2 tests/approvals/test_invariant.py $(ARGS)
+	CSM_TESTS_SCHEDULES=$(or $(SCHEDULES),2000) $(BIN)/python -m pytest -n 2 --dist worksteal tests/approvals/test_invariant.py $(ARGS)
 
 e2e: $(READY)    ## the contract suite and a self-test in a real cluster: CSM_E2E_KUBECONFIG, CSM_E2E_IMAGE (tests/e2e/conftest.py)
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
