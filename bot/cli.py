@@ -207,6 +207,7 @@ async def _line(options: argparse.Namespace, line: str) -> int:
 
 
 async def _examine(options: argparse.Namespace, settings: Settings, store: Store, target: str, agent: str) -> int:
+    from bot.cancellation import cancellable
     from bot.clock import SystemClock
     from bot.commands import commands
     from bot.examination import Examination, Pace, Places
@@ -224,7 +225,7 @@ async def _examine(options: argparse.Namespace, settings: Settings, store: Store
         source="terminal",
         accepted_at=time.time(),
     )
-    command = commands(settings)[options.command]
+    clock, command = SystemClock(), commands(settings)[options.command]
     limits = settings.limits
     pace = command.pace(Pace(limits.per_target, limits.overall, limits.min_interval.total_seconds()))
     await store.accept(request)
@@ -234,14 +235,15 @@ async def _examine(options: argparse.Namespace, settings: Settings, store: Store
         ask=command.ask,
         executor=executor,
         store=store,
-        clock=SystemClock(),
+        clock=clock,
         pace=pace,
         places=Places(pace),
     )
     try:
         with _live(examination, quiet=options.format != "table"), _interruptible(examination, store, request):
             try:
-                await examination.examine()
+                async with cancellable(store, clock, request.id, examination.cancel):
+                    await examination.examine()
                 report = await examination.report()
             except TargetError as error:
                 report = examination.failed(error)

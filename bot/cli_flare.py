@@ -11,14 +11,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
 import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bot import grammar
+from bot.cancellation import cancellable
 from bot.cli_status import login
 from bot.clock import SystemClock
 from bot.commands import flaring
@@ -71,13 +73,12 @@ async def _carried_out(options: argparse.Namespace, settings: Settings, store: S
     held = Flare(request, executor, parts)
     question = _Question(options, held, approvals, settings.approvals.flare.four_eyes)
     held.on_change, held.on_review = question.progress, question.ask
-    watching = asyncio.create_task(_cancelled(store, held), name="watch for a cancellation")
+    cancel = functools.partial(held.end, Ending.CANCELLED)
     try:
-        with _interruptible(held):
-            return await held.carry_out()
+        with _interruptible(cancel):
+            async with cancellable(store, SystemClock(), request.id, cancel):
+                return await held.carry_out()
     finally:
-        watching.cancel()
-        await asyncio.wait({watching})
         await executor.aclose()
 
 
@@ -144,20 +145,12 @@ async def _line(prompt: str) -> str:
     return sys.stdin.readline().strip()
 
 
-async def _cancelled(store: Store, held: Flare) -> None:
-    """`csm cancel` in another terminal."""
-    clock = SystemClock()
-    while not await store.cancelled_by(held.request.id):
-        await clock.sleep(1.0)
-    held.end(Ending.CANCELLED)
-
-
 @contextlib.contextmanager
-def _interruptible(held: Flare) -> Iterator[None]:
+def _interruptible(cancel: Callable[[], None]) -> Iterator[None]:
     """Ctrl-C, or being told to stop, ends it without an upload."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, held.end, Ending.CANCELLED)
+        loop.add_signal_handler(number, cancel)
     try:
         yield
     finally:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
 
 from bot import tracing
+from bot.cancellation import cancellable
 from bot.examination import Ask, Examination, Pace, Places
 from bot.live import LiveMessage, Turns
 from bot.messenger import Messenger
@@ -24,9 +23,6 @@ from handlers.model import Report
 from handlers.ports import Clock
 
 log = structlog.get_logger(__name__)
-
-CANCEL_POLL_S = 1.0
-"""How soon a cancellation from another process is noticed."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +103,7 @@ class ExaminationRuns(Workflow):
         examination = self._on[run] = self._examination((await self.record(run)).request)
         live = LiveMessage(self.messenger, opening, lambda: slack.opening(examination.progress), self._turns)
         try:
-            async with live, self._cancellable(examination):
+            async with live, cancellable(self.store, self.clock, run, examination.cancel):
                 examination.on_change = live.changed
                 report = await self._examined(examination)
         finally:
@@ -141,30 +137,6 @@ class ExaminationRuns(Workflow):
         await self.delivery.tell(run, self._thread(await self.report(run))[number])
 
     # -- how --------------------------------------------------------------------------------------------------------
-
-    @contextlib.asynccontextmanager
-    async def _cancellable(self, examination: Examination) -> AsyncIterator[None]:
-        """Notice a cancellation that another process, or an earlier life of this one, was asked for."""
-
-        async def watch() -> None:
-            while not await self._cancelled(examination.request.id):
-                await self.clock.sleep(CANCEL_POLL_S)
-            examination.cancel()
-
-        watching = asyncio.create_task(watch(), name=f"watch {examination.request.id}")
-        try:
-            yield
-        finally:
-            watching.cancel()
-            await asyncio.wait({watching})
-
-    async def _cancelled(self, run: str) -> bool:
-        try:
-            return bool(await self.store.cancelled_by(run))
-        except Exception:
-            # Whether a database that is away for a moment is the run's end is for the steps to say, not for a look.
-            log.exception("run.watch_failed", run=run)
-            return False
 
     def _examination(self, request: RunRequest) -> Examination:
         command = self._commands[request.command]

@@ -191,7 +191,16 @@ def kept(tmp_path: Path) -> int:
     return int(number)
 
 
-async def test_an_interrupt_ends_the_commands_and_keeps_what_was_found(cluster: KubernetesApi, tmp_path: Path) -> None:
+def only_run(tmp_path: Path) -> str:
+    with contextlib.closing(sqlite3.connect(tmp_path / "csm.db")) as database:
+        ((run,),) = database.execute("SELECT id FROM csm_runs").fetchall()
+    return str(run)
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "csm cancel in another terminal"])
+async def test_a_cancelled_run_ends_its_commands_and_keeps_what_was_found(
+    cluster: KubernetesApi, tmp_path: Path, how: str
+) -> None:
     cluster.pods["datadog-0001"].behaviour.fault = "hang"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot", "selftest", "cluster-a", "--format", "json", "--config", str(tmp_path / "csm.yaml"),
@@ -201,7 +210,11 @@ async def test_an_interrupt_ends_the_commands_and_keeps_what_was_found(cluster: 
         await asyncio.sleep(0.05)
     while await asyncio.to_thread(kept, tmp_path) < 5:
         await asyncio.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    if how == "Ctrl-C":
+        process.send_signal(signal.SIGINT)
+    else:
+        status, said, _ = await csm(tmp_path, "cancel", only_run(tmp_path))
+        assert (status, "is being cancelled" in said) == (0, True)
     out, err = await process.communicate()
 
     report = json.loads(out)
