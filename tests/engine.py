@@ -144,5 +144,5 @@ def _wait_for(path: Path, process: subprocess.Popen[bytes], log: Path) -> None:
 def _busybox(tar: tarfile.TarFile) -> None:
     """What the tests run in containers beside Python."""
     tar.add(BUSYBOX, "bin/busybox")
-    for name in ("sh", "sleep", "test", "cat", "true", "sha256sum", "rm"):
+    for name in ("sh", "sleep", "test", "cat", "true", "sha256sum", "rm", "ls", "date"):
         image.link(tar, f"bin/{name}", "busybox")
