@@ -227,7 +227,7 @@ async def _examine(options: argparse.Namespace, settings: Settings, store: Store
     )
     clock, command = SystemClock(), commands(settings)[options.command]
     limits = settings.limits
-    pace = command.pace(Pace(limits.per_target, limits.overall, limits.min_interval.total_seconds()))
+    pace = Pace(limits.per_target, limits.overall, limits.min_interval.total_seconds())
     await store.accept(request)
     executor = executors(settings)[target]
     examination = Examination(
@@ -238,6 +238,7 @@ async def _examine(options: argparse.Namespace, settings: Settings, store: Store
         clock=clock,
         pace=pace,
         places=Places(pace),
+        reuse=command.reuse,
     )
     try:
         with _live(examination, quiet=options.format != "table"), _interruptible(examination, store, request):

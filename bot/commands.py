@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from bot.clock import SystemClock
+from bot.examination import Reuse
 from bot.examination_runs import Command
 from bot.flare import Held
 from bot.runs import Flaring
@@ -15,7 +16,7 @@ from handlers.executors.base import Executor
 from handlers.flare import FlareRequest, FlareSettings, hold
 from handlers.model import Agent, AgentResult, Report
 from handlers.remediation.links import events_url
-from handlers.selftest import SelftestSettings, examine
+from handlers.selftest import SelftestSettings, check_agent, has_triggered, may_trigger
 from handlers.tc.collect import CollectSettings
 from handlers.tc.examine import examine as examine_tc
 
@@ -29,7 +30,7 @@ def commands(settings: Settings) -> Mapping[str, Command]:
     )
 
     async def ask_selftest(agent: Agent, executor: Executor) -> AgentResult:
-        return await examine(agent, executor, clock, settings=selftest)
+        return await check_agent(agent, executor, clock, settings=selftest)
 
     def selftest_events(report: Report) -> str | None:
         return events_url(settings.site, [result.node or result.agent for result in report.agents], report.started)
@@ -39,8 +40,11 @@ def commands(settings: Settings) -> Mapping[str, Command]:
     async def ask_tc(agent: Agent, executor: Executor) -> AgentResult:
         return await examine_tc(agent, executor, clock, settings=collect)
 
-    # The tc check asks nothing of the Agent itself, and people ask again right after they changed a setting.
-    return {"selftest": Command(ask_selftest, selftest_events), "tc": Command(ask_tc, min_interval_s=0.0)}
+    # Only a self-test that is triggered costs the Agent something.
+    return {
+        "selftest": Command(ask_selftest, selftest_events, Reuse(may_trigger, has_triggered)),
+        "tc": Command(ask_tc),
+    }
 
 
 def flaring(settings: Settings) -> Flaring:

@@ -40,9 +40,20 @@ class Pace:
     """Agents of one target asked at once, over all runs."""
     overall: int = 2000
     min_interval_s: float = 60.0
-    """The same Agent is not asked again within this time: newer Agents queue repeated self-tests."""
+    """Nothing is triggered twice on one Agent within this time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """Which answers of the last minute are taken again. Without either, none: asking costs the Agent nothing."""
+
+    may_cost: Callable[[Agent], bool] = lambda _agent: False
+    """Whether asking this Agent may cost it something, so that an answer on its way is waited for."""
+    has_cost: Callable[[AgentResult], bool] = lambda _result: False
+    """Whether the asking that led to this result did."""
+
+
+NO_REUSE = Reuse()
 MOST_DOCUMENTS = 3
 
 _REMEDIES: Mapping[type[TargetError], str] = {
@@ -66,6 +77,7 @@ class Examination:
         clock: Clock,
         pace: Pace,
         places: Places,
+        reuse: Reuse = NO_REUSE,
     ) -> None:
         self.request = request
         self._ask = ask
@@ -74,6 +86,7 @@ class Examination:
         self._clock = clock
         self._pace = pace
         self._places = places
+        self._reuse = reuse
         self._agents: Sequence[Agent] | None = None
         self._results: dict[str, AgentResult] = {}
         self._cancel = asyncio.Event()
@@ -212,16 +225,21 @@ class Examination:
                 return _defect(agent, self.request.id)
 
     async def _reusable(self, agent: Agent) -> AgentResult | None:
-        """The answer of a moment ago, waited for when it is still on its way."""
-        while True:
+        """The answer of a moment ago, waited for when it is still on its way; `None` where asking again costs nothing."""
+        while self._reuse.may_cost(agent):
             since = self._clock.now().timestamp() - self._pace.min_interval_s
             last = (await self._recent(since)).get(agent.name)
             if last is None:
                 return None
             asked_at, run, result = last
             if result is not None:
-                return result.model_copy(update={"reused_from": result.reused_from or run})
+                return (
+                    result.model_copy(update={"reused_from": result.reused_from or run})
+                    if self._reuse.has_cost(result)
+                    else None
+                )
             await self._clock.sleep(min(1.0, max(0.05, asked_at - since)))
+        return None
 
     async def _recent(self, since: float) -> Mapping[str, tuple[float, str, AgentResult | None]]:
         return await self._places.recent(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
 from bot import tracing
 from bot.cancellation import cancellable
-from bot.examination import Ask, Examination, Pace, Places
+from bot.examination import NO_REUSE, Ask, Examination, Pace, Places, Reuse
 from bot.live import LiveMessage, Turns
 from bot.messenger import Messenger
 from bot.render import slack
@@ -32,12 +32,8 @@ class Command:
     ask: Ask
     events_url: Callable[[Report], str | None] = lambda _report: None
     """A link to what the command left behind in Datadog."""
-    min_interval_s: float | None = None
-    """Within which an Agent's last answer is taken again; `None` for what the settings say."""
-
-    def pace(self, usual: Pace) -> Pace:
-        """How hard targets are worked by this command."""
-        return usual if self.min_interval_s is None else replace(usual, min_interval_s=self.min_interval_s)
+    reuse: Reuse = NO_REUSE
+    """Which answers of the last minute are taken again instead of asking the Agent."""
 
 
 class ExaminationRuns(Workflow):
@@ -71,10 +67,6 @@ class ExaminationRuns(Workflow):
         """End an examination that is on in this process; what was found so far is kept."""
         if examination := self._on.get(run):
             examination.cancel()
-
-    def min_interval_s(self, command: str) -> float:
-        """How long a run's answer stands for whoever asks again."""
-        return self._commands[command].pace(self._pace).min_interval_s
 
     # -- the workflow ---------------------------------------------------------------------------------------------
 
@@ -146,7 +138,8 @@ class ExaminationRuns(Workflow):
             executor=self._targets[request.target],
             store=self.store,
             clock=self.clock,
-            pace=command.pace(self._pace),
+            pace=self._pace,
+            reuse=command.reuse,
             places=self._places,
         )
 

@@ -198,12 +198,9 @@ class Runs:
         """
         Make a command durable. When this returns, it is carried out whatever happens.
 
-        A command for Agents that are being asked, or were within the last minute, joins that run.
+        A check of Agents that are being checked joins that run; each flare is another archive, for another case.
         """
-        since = None  # each flare is another archive, for another case
-        if request.command != "flare":
-            since = request.accepted_at - self._examinations.min_interval_s(request.command)
-        accepted = await self._store.accept(request, join_since=since)
+        accepted = await self._store.accept(request, join=request.command != "flare")
         if accepted.fresh:
             self._to_start.put_nowait(request)
         return accepted

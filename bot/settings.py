@@ -164,7 +164,7 @@ class Limits(Strict):
     overall: int = Field(default=2000, ge=1)
     """Agents of all targets that are asked at once."""
     min_interval: Duration = timedelta(seconds=60)
-    """How long the same Agent is not asked again: a repeated command joins the run, or gets its answers."""
+    """How long after a self-test was triggered on an Agent (before 7.65) its answer is taken again instead."""
     selftest_deadline: SomeTime = timedelta(seconds=60)
     """How long one Agent's self-test may take."""
     status_deadline: SomeTime = timedelta(seconds=30)

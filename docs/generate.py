@@ -29,6 +29,7 @@ from bot.listeners.commands import AVAILABLE
 from handlers.agent.findings import KINDS
 from handlers.model import Agent, Installation, Platform
 from handlers.remediation import remediate
+from handlers.version import AgentVersion
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -218,10 +219,11 @@ def troubleshooting() -> str:
         "## Findings\n",
     ]
     for code, kind in sorted(KINDS.items()):
-        advice = remediate(code, _AGENT, None)
+        advice, before = remediate(code, _AGENT, None), remediate(code, _AGENT, _TRIGGERED)
+        text = advice.summary if advice == before else f"From Agent 7.65: {advice.summary}\n\nBefore: {before.summary}"
         summary = re.sub(r"\{(\w+)\}", r"‹\1›", kind.summary)
         parts.append(
-            f"### `{code}`\n\n{summary} Severity {kind.severity}; makes the verdict `{kind.verdict}`.\n\n{advice.summary}\n"
+            f"### `{code}`\n\n{summary} Severity {kind.severity}; makes the verdict `{kind.verdict}`.\n\n{text}\n"
         )
         parts += [f"See <{link}>\n" for link in advice.docs[:2]]
     parts.append(
@@ -231,6 +233,8 @@ def troubleshooting() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
+_TRIGGERED = AgentVersion(7, 60, 0)
+"""A version on which csm triggers self-tests."""
 _AGENT = Agent(
     target="cluster-a",
     name="node-1",

@@ -89,6 +89,8 @@ class Container(Frozen):
     ready: bool = True
     state: str = "running"
     """`running`, or why not: `waiting: CrashLoopBackOff`, `terminated: Error (137)`, `exited (1)`."""
+    started_at: datetime | None = None
+    """When it was started last, as the platform tells; `None` when it does not."""
 
 
 class Agent(Frozen):
@@ -276,6 +278,12 @@ class AgentResult(Frozen):
     """What was looked at, the worst first."""
     document: str = ""
     """What the verdict rests on, to be kept and judged again (`handlers.tc.document.packed`); empty where there is none."""
+    age_s: float | None = None
+    """How old the self-test's result was when it was read, by the node's clock; `None` where there is none."""
+    limits: str = ""
+    """What the evidence cannot show, in a sentence: how long a break may stay hidden."""
+    observations: tuple[str, ...] = ()
+    """What else was seen of the Agent, beside the verdict and without a say in it; redacted."""
     reused_from: str | None = None
     """The run whose result this is, when the Agent had been asked less than a minute before."""
     flare: FlareRecord | None = None

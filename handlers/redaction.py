@@ -241,6 +241,11 @@ def clean_lines(data: bytes | str, *, max_lines: int = 20, max_chars: int = 2000
     return tuple(kept)
 
 
+def decode(data: bytes) -> str:
+    """Output as text for a parser: without escape sequences, with plain line ends, and not redacted."""
+    return _ANSI.sub("", data.decode("utf-8", "replace").replace("\r\n", "\n"))
+
+
 _PRINTABLE_ASCII = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
 
 

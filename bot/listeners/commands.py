@@ -100,11 +100,11 @@ async def _run(desk: Desk, body: Mapping[str, Any], *, command: str, target: str
 
 
 def joined(record: RunRecord | None) -> Payload | None:
-    """What a person is told whose command joins a run that is on, or was a moment ago."""
+    """What a person is told whose command joins a run that is on."""
     if record is None:
         return None
     ago_s = max(0.0, time.time() - record.request.accepted_at)
-    return ephemeral.joined(record.request.id, record.permalink, ago_s, on=record.on)
+    return ephemeral.joined(record.request.id, record.permalink, ago_s)
 
 
 async def _runs(desk: Desk, target: str | None, user: str, channel: str) -> Payload:

@@ -65,9 +65,9 @@ def runs_list(reports: Sequence[Report | str]) -> Payload:
     return _list("Recent runs", lines, "There is no run yet.")
 
 
-def joined(run: str, permalink: str, since: datetime | float, *, on: bool = True) -> Payload:
+def joined(run: str, permalink: str, since: datetime | float) -> Payload:
     """
-    The line was typed while the same run was on, or so soon after it that its answer is taken again.
+    The line was typed while the same run was on.
 
     `since`: when that one began, or how many seconds ago.
     """
@@ -76,8 +76,6 @@ def joined(run: str, permalink: str, since: datetime | float, *, on: bool = True
     link = f" <{escape(url)}|Open its thread>" if url else ""
     name = mrkdwn(run, 60)
     said = f"ℹ️ The same command was started {ago} and is still on: you have joined run {name}.{link}"
-    if not on:
-        said = f"ℹ️ The same command was started {ago}: the answer of run {name} is taken, since no Agent is asked again so soon.{link}"
     return _payload(said, section(said))
 
 

@@ -6,10 +6,10 @@ A thousand Agents with one fault are one line; that is what makes a report reada
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.render.words import unique
+from bot.render.words import agents, minutes, unique
 from handlers.agent.findings import KINDS
 from handlers.model import AgentResult, Finding, Report, Step, Table, Verdict, worst_first
 
@@ -22,6 +22,8 @@ class Outcome:
     reason: str
     """Empty where the group's Agents gave different ones."""
     agents: tuple[str, ...]
+    limits: tuple[str, ...] = ()
+    """What the evidence of these Agents cannot show."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,12 @@ def outcomes(report: Report) -> Sequence[Outcome]:
         key = (result.verdict, "" if result.verdict is Verdict.PASS else result.reason)
         found.setdefault(key, []).append(result)
     groups = [
-        Outcome(verdict, _only(result.reason for result in results), tuple(result.agent for result in results))
+        Outcome(
+            verdict,
+            _common_reason(results),
+            tuple(result.agent for result in results),
+            unique(result.limits for result in results if result.limits),
+        )
         for (verdict, _), results in found.items()
     ]
     return sorted(groups, key=lambda group: (-group.verdict.badness, -len(group.agents), group.reason))
@@ -110,7 +117,7 @@ def commands(report: Report) -> Sequence[Command]:
                 seen.add(key[:2])
                 found.setdefault(key, []).append(result.agent)
     ranked = sorted(found.items(), key=lambda item: (item[0][:2] not in primary, -len(item[1]), item[0][0]))
-    return [Command(*key, tuple(agents)) for key, agents in ranked]
+    return [Command(*key, tuple(names)) for key, names in ranked]
 
 
 def _group(code: str, members: Sequence[tuple[AgentResult, Finding]]) -> FindingGroup:
@@ -135,6 +142,15 @@ def _rank(code: str, members: Sequence[tuple[AgentResult, Finding]]) -> tuple[in
     return -severity, -badness, -means, -len(members), code
 
 
-def _only(reasons: Iterable[str]) -> str:
-    found = set(reasons)
-    return found.pop() if len(found) == 1 else ""
+def _common_reason(results: Sequence[AgentResult]) -> str:
+    """The reason of all; for checks that the Agents made themselves, between when and when."""
+    reasons = unique(result.reason for result in results)
+    if len(reasons) == 1:
+        return reasons[0]
+    ages = [result.age_s for result in results if result.limits and result.age_s is not None]
+    others = unique(result.reason for result in results if not result.limits)
+    if not ages or len(others) > 1:
+        return ""
+    span = f"{minutes(min(ages))} to {minutes(max(ages))}"
+    own = f"{agents(len(ages))} passed {'its own check' if len(ages) == 1 else 'their own checks'}, {span} ago."
+    return " ".join((own, *(f"{agents(len(results) - len(ages))}: {reason}" for reason in others)))

@@ -31,7 +31,7 @@ def _lines(report: Report) -> Iterator[str]:
     for group in outcomes(report):
         yield ""
         yield f"{agents(len(group.agents))}: {group.verdict.value}"
-        yield from _wrapped(group.reason, "  ")
+        yield from _wrapped(" ".join((group.reason, *group.limits)), "  ")
         yield from _wrapped(", ".join(one_line(name, 100) for name in group.agents), "  ", limit=200_000)
     for table in tables(report):
         yield from ("", heading(table), *(f"  {line}" for line in lines(table.table)))
@@ -81,6 +81,8 @@ def _agents(report: Report) -> Iterator[str]:
         yield from _wrapped(result.reason, " " * 8)
         if result.findings:
             yield from _wrapped(", ".join(one_line(f.code, 100) for f in result.findings), " " * 8, limit=20_000)
+        for seen in result.observations:
+            yield from _wrapped(f"Seen: {seen}", " " * 8)
         if result.reused_from:
             yield f"        Result of run {one_line(result.reused_from)}, less than a minute old"
 

@@ -22,7 +22,7 @@ from bot.render.grouping import FindingGroup, TableGroup, commands, findings, ou
 from bot.render.plaintext import to_text
 from bot.render.tables import heading
 from bot.render.threadtext import thread_as_text
-from bot.render.words import agents, counted, duration, one_line, plain, some, title, verdict
+from bot.render.words import agents, counted, duration, one_line, plain, some, title, unique, verdict
 from handlers.model import Report, Verdict, worst_first
 
 __all__ = ["LiveProgress", "report", "thread_as_text", "to_text"]
@@ -50,6 +50,8 @@ def report(console: Console, report: Report) -> None:
     console.print(Text(f"{counts}. Run {one_line(report.run)}{asked}{cancelled}, took {duration(report.duration_s)}"))
     if report.agents:
         console.print(_each(report) if len(report.agents) <= _MOST_ROWS else _grouped(report))
+    for limits in unique(limits for group in outcomes(report) for limits in group.limits):
+        console.print(Text(one_line(limits, 1000), "dim"))
     for shown in tables(report)[:_MOST_ROWS]:
         console.print()
         console.print(Text(heading(shown), _STYLES[shown.table.verdict]))

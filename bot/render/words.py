@@ -81,6 +81,14 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def minutes(seconds: float) -> str:
+    """`less than a minute`, `12 min`, `3 h`: how old something is."""
+    whole = int(seconds // 60)
+    if whole < 1:
+        return "less than a minute"
+    return f"{whole} min" if whole < 120 else f"{whole // 60} h"
+
+
 def agents(number: int) -> str:
     """`1 Agent`, `9 Agents`."""
     return f"{number} Agent" if number == 1 else f"{number} Agents"

@@ -5,7 +5,11 @@ The stand-in Agent: answers as a Datadog Agent of a chosen version does, faults 
 One file, standard library only, Python 3.8 and up: it is copied into containers, run as `system-probe`,
 `security-agent` and `agent`, and imported where a whole fleet is played in one process. What it prints is
 what the Agent's sources print (DataDog/datadog-agent: cmd/system-probe/subcommands/runtime/selftest.go@26727419,
-pkg/security/agent/status_templates/runtimesecurity.tmpl@0bf8273d, pkg/cli/subcommands/version/command.go@15d68ebc).
+pkg/security/agent/status_templates/runtimesecurity.tmpl@0bf8273d, pkg/security/agent/status_provider.go@39b5c6f6,
+pkg/eventmonitor/eventmonitor.go, pkg/cli/subcommands/version/command.go@15d68ebc).
+
+From 7.65 the module tests itself, and what is run by hand waits in a queue that blocks it when it is full
+(pkg/security/module/cws.go@0227eb6e, pkg/security/probe/selftests/tester.go): `Module` plays that.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import signal
 import sys
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 RULES = tuple("datadog_agent_cws_self_test_rule_" + what for what in ("open", "chmod", "chown"))
 
@@ -38,8 +42,11 @@ FAULTS = {
     "garbage": "the status cannot be read",
     "already_running": "another self-test is running",
     "starting": "the module is still starting",
-    "hang": "the self-test never answers",
-    "deaf": "the self-test never answers, and ignores that it is asked to end",
+    "not_told": "security-agent cannot ask the module, and its status does not tell; the Agent's own does",
+    "late_events": "events come late, which 7.73 and later count as a failure",
+    "socket_moved": "system-probe.yaml has moved the module's socket",
+    "hang": "the module never answers",
+    "deaf": "the module never answers, and commands ignore that they are asked to end",
     "status_hangs": "the status never answers",
     "noisy": "log lines come before the answer",
     "hostile": "it prints escape sequences, mentions and what looks like secrets",
@@ -48,6 +55,9 @@ FAULTS = {
 
 SOCKET = "DD_RUNTIME_SECURITY_CONFIG_SOCKET"
 SOCKET_PATH = "/var/run/sysprobe/runtime-security.sock"
+CONFIG_FILE = "/etc/datadog-agent/system-probe.yaml"
+CONTINUOUS = (65, 0)
+"""From here on the Agent tests itself."""
 NAMES = {"agent": "Agent", "datadog-agent": "Agent", "security-agent": "Security agent", "system-probe": "System Probe"}
 
 
@@ -64,6 +74,16 @@ class Behaviour:
     """A name of `FAULTS`, or nothing."""
     delay_s: float = 0.0
     """How long each answer takes."""
+    uptime_s: float = 5400.0
+    """For how long system-probe has run when the stand-in is first asked."""
+    broken_at: float = 0.0
+    """Since when (seconds since the epoch) events do not reach the module any more; 0 for never."""
+    zone: str = "UTC"
+    """The abbreviation of the host's zone."""
+    utc_offset_s: int = 0
+    """East of UTC, of that zone."""
+    clock_ahead_s: float = 0.0
+    """By how much the node's clock is ahead."""
 
     @classmethod
     def from_json(cls, text: str) -> Behaviour:
@@ -76,6 +96,62 @@ class Behaviour:
     def era(self) -> tuple[int, ...]:
         parts = self.version.split("-")[0].split(".")
         return (int(parts[1]), int(parts[2]))
+
+    @property
+    def socket(self) -> str:
+        """Where the module has its socket."""
+        return "/run/moved/runtime-security.sock" if self.fault == "socket_moved" else SOCKET_PATH
+
+
+@dataclass
+class Module:
+    """
+    The module's own testing, from 7.65: a pure function of when it was started and of the runs by hand since.
+
+    One goroutine takes a run from the queue, collects its result, and sleeps; each turn adds a run of its own. A run by
+    hand is added as well and never taken out of turn, so that the queue only grows. A run for which there is no room
+    blocks whoever adds it, with the tester's lock held, and so the status.
+    """
+
+    started_at: float = 0.0
+    """Seconds since the epoch; 0 until it is first asked."""
+    by_hand: List[float] = field(default_factory=list)
+
+    ROOM = 10
+    FIRST_S = 15.0
+    RETRY_S = 15.0
+
+    def start(self, behaviour: Behaviour, now: float) -> None:
+        """Be started, unless it is. One that is played as starting has always been started a moment ago."""
+        if behaviour.fault == "starting":
+            self.started_at, self.by_hand = now - 5.0, []
+        elif not self.started_at:
+            self.started_at = now - behaviour.uptime_s
+
+    def results(self, behaviour: Behaviour, now: float) -> Tuple[Optional[float], bool, bool]:
+        """When it last stamped a result (`None`: never), whether that was a success, and whether it is blocked."""
+        interval = 300.0 if behaviour.era < (67, 0) else 3600.0
+        stamped_late = behaviour.era < (73, 0)
+        queue, waiting = [self.started_at + self.FIRST_S], sorted(self.by_hand)
+        at, stamp, succeeded, has_passed = queue[0], None, False, False
+        while at <= now:
+            while waiting and waiting[0] <= at:
+                queue.append(waiting.pop(0))
+            if len(queue) > self.ROOM:
+                return stamp, succeeded, True
+            run = queue.pop(0)
+            stamp, succeeded = at, self._sees_events(behaviour, run)
+            pause = interval if has_passed else self.RETRY_S
+            has_passed = has_passed or succeeded
+            queue.append(at if stamped_late else at + pause)
+            at += pause
+        return stamp, succeeded, len(queue) + len(waiting) > self.ROOM
+
+    @staticmethod
+    def _sees_events(behaviour: Behaviour, at: float) -> bool:
+        late = behaviour.fault == "late_events" and behaviour.era >= (73, 0)
+        broken = behaviour.broken_at and at >= behaviour.broken_at
+        return not late and not broken and behaviour.fault not in ("rule_failed", "all_failed")
 
 
 @dataclass
@@ -101,34 +177,90 @@ def reply(
     env: Mapping[str, str],
     behaviour: Behaviour,
     *,
-    now: float | None = None,
+    module: Optional[Module] = None,
+    now: Optional[float] = None,
 ) -> Reply:
-    """Answer one command. `now` is seconds since the epoch, UTC."""
+    """Answer one command. `now` is seconds since the epoch, UTC; what happens to the module is kept in `module`."""
     binary = os.path.basename(argv[0])  # noqa: PTH119 - one file without a need for paths
     arguments = list(argv[1:])
     now = time.time() if now is None else now
-    if binary not in NAMES or (binary == "security-agent" and not behaviour.security_agent):
+    module = module or Module()
+    module.start(behaviour, now)
+    if plays_tool(argv):
+        answer = _tool(argv, behaviour, now)
+    elif binary not in NAMES or (binary == "security-agent" and not behaviour.security_agent):
         return Reply(stderr="exec: %s: no such file or directory\n" % argv[0], exit_status=127)
-    if arguments[:1] == ["version"]:
+    elif arguments[:1] == ["version"]:
         answer = Reply(
             "%s %s - Commit: 0123456789 - Serialization version: v5.0.120 - Go version: go1.24.6\n"
             % (NAMES[binary], behaviour.version)
         )
-    elif arguments[:1] == ["status"]:
-        answer = _status(binary, behaviour, now)
+    elif arguments[:1] == ["status"] and binary != "system-probe":
+        answer = _status(binary, behaviour, module, now, as_json="--json" in arguments)
+    elif arguments == ["config"] and binary == "system-probe":
+        answer = _config(behaviour)
     elif arguments[:2] == ["runtime", "self-test"]:
-        answer = _self_test(binary, env, behaviour)
+        answer = _self_test(binary, env, behaviour, module, now)
     else:
         answer = _unknown_command(binary, arguments[0] if arguments else "")
     answer.delay_s = behaviour.delay_s
     return answer
 
 
+def plays_tool(argv: Sequence[str]) -> bool:
+    """Whether this is a command of the image that tells of the stand-in's node: its clock, its sockets, its settings."""
+    return list(argv[:1]) == ["date"] or list(argv[:2]) == ["ls", "-d"] or list(argv) == ["cat", CONFIG_FILE]
+
+
+def _tool(argv: Sequence[str], behaviour: Behaviour, now: float) -> Reply:
+    if argv[0] == "date":
+        offset = behaviour.utc_offset_s
+        sign, minutes = "-" if offset < 0 else "+", abs(offset) // 60
+        words = (now + behaviour.clock_ahead_s, sign, minutes // 60, minutes % 60, behaviour.zone)
+        return Reply("%d %s%02d%02d %s\n" % words)
+    if argv[0] == "cat":
+        return Reply(_settings(behaviour))
+    there = [] if behaviour.fault in ("module_down", "starting", "not_enabled") else [behaviour.socket]
+    missing = [path for path in argv[2:] if path not in there]
+    return Reply(
+        "".join("%s\n" % path for path in argv[2:] if path in there),
+        "".join("ls: cannot access '%s': No such file or directory\n" % path for path in missing),
+        2 if missing else 0,
+    )
+
+
 def _unknown_command(binary: str, word: str) -> Reply:
     return Reply(stderr='Error: unknown command "%s" for "%s"\n' % (word, binary), exit_status=255)
 
 
-def _self_test(binary: str, env: Mapping[str, str], behaviour: Behaviour) -> Reply:
+def _config(behaviour: Behaviour) -> Reply:
+    """`system-probe config`: older ones tell nothing of the module."""
+    if behaviour.fault == "refused":
+        dial = "dial unix /var/run/sysprobe/sysprobe.sock: connect: connection refused"
+        return Reply(stderr='Error: Get "http://unix/config": %s\n' % dial, exit_status=255)
+    if behaviour.era < (60, 0):
+        return Reply("system_probe_config:\n  enabled: true\n")
+    return Reply("system_probe_config:\n  enabled: true\n" + _settings(behaviour))
+
+
+def _settings(behaviour: Behaviour) -> str:
+    flag = {True: "true", False: "false"}
+    return (
+        "# The chart's own settings\nruntime_security_config:\n  enabled: %s\n  ebpfless:\n    enabled: %s\n"
+        '  self_test:\n    enabled: %s  # on by default\n  socket: "%s"\n'
+        % (
+            flag[behaviour.fault != "not_enabled"],
+            flag[behaviour.fault == "ebpfless"],
+            flag[behaviour.fault != "disabled"],
+            behaviour.socket,
+        )
+    )
+
+
+# -- the self-test by hand -------------------------------------------------------------------------------------------
+
+
+def _self_test(binary: str, env: Mapping[str, str], behaviour: Behaviour, module: Module, now: float) -> Reply:
     era = behaviour.era
     if (
         binary == "agent"
@@ -145,9 +277,15 @@ def _self_test(binary: str, env: Mapping[str, str], behaviour: Behaviour) -> Rep
         if binary == "security-agent" and era >= (66, 0)
         else ""
     )
-    failure = _transport_failure(fault, socket)
+    failure = _transport_failure(behaviour, socket)
     if failure:
         return Reply(stderr=before + "Error: " + failure + "\n", exit_status=255)
+    if era >= CONTINUOUS:
+        if module.results(behaviour, now)[2]:
+            return Reply(hang=True)
+        module.by_hand.append(now)
+        if module.results(behaviour, now)[2]:
+            return Reply(hang=True)
     message = {
         "disabled": "self-tests are disabled",
         "not_enabled": "self-tests are disabled",
@@ -160,13 +298,13 @@ def _self_test(binary: str, env: Mapping[str, str], behaviour: Behaviour) -> Rep
     }.get(fault, "")
     said = "Runtime self test: error: %s\n" % message if message else "Runtime self test: OK\n"
     if fault == "noisy":
-        said = (
-            "2026-11-24 10:00:00 UTC | SYS-PROBE | INFO | (cmd/run.go:1 in run) | Error: this is only a log line\n"
-            + said
-        )
+        said = _NOISE + said
     if fault == "hostile":
         said = _hostile() + said
     return Reply(said, before)
+
+
+_NOISE = "2026-11-24 10:00:00 UTC | SYS-PROBE | INFO | (cmd/run.go:1 in run) | Error: this is only a log line\n"
 
 
 def _default_socket(binary: str, behaviour: Behaviour) -> str:
@@ -176,7 +314,7 @@ def _default_socket(binary: str, behaviour: Behaviour) -> str:
     return SOCKET_PATH
 
 
-def _transport_failure(fault: str, socket: str) -> str:
+def _transport_failure(behaviour: Behaviour, socket: str) -> str:
     """What the client says when it does not get through to the module."""
     dial = 'unable to get a process self test: rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: dial unix %s: connect: %s"'
     reasons = {
@@ -184,64 +322,121 @@ def _transport_failure(fault: str, socket: str) -> str:
         "refused": "connection refused",
         "permission_denied": "permission denied",
     }
-    if socket != SOCKET_PATH:
+    if socket != behaviour.socket:
         return dial % (socket, "no such file or directory")
-    if fault in reasons:
-        return dial % (socket, reasons[fault])
-    if fault == "starting":
+    if behaviour.fault in reasons:
+        return dial % (socket, reasons[behaviour.fault])
+    if behaviour.fault == "starting":
         return "unable to get a process self test: rpc error: code = Unknown desc = failed to found module in APIServer"
     return ""
 
 
-def _status(binary: str, behaviour: Behaviour, now: float) -> Reply:
-    if behaviour.fault == "status_hangs":
-        return Reply(hang=True)
-    if binary == "system-probe":
-        return _unknown_command(binary, "status")
-    if behaviour.fault == "garbage":
+# -- the status --------------------------------------------------------------------------------------------------------
+
+
+def _status(binary: str, behaviour: Behaviour, module: Module, now: float, *, as_json: bool) -> Reply:
+    fault = behaviour.fault
+    blocked = behaviour.era >= CONTINUOUS and module.results(behaviour, now)[2]
+    if blocked or fault in ("status_hangs", "hang", "deaf"):
+        return Reply(hang=True, deaf=fault == "deaf")
+    if fault == "permission_denied" and behaviour.era >= CONTINUOUS:
+        words = "unable to read authentication token file: open /etc/datadog-agent/auth/token: permission denied"
+        return Reply(stderr="Error: %s\n" % words, exit_status=255)
+    if fault == "garbage":
         return Reply(
             raw_stdout=b"\xff\xfe\x00Self Tests\n==========\n\x1b[31mLast execution: yesterday\n" + bytes(range(256))
         )
-    head = "%s (v%s)\n%s\n\n  Pid: 1\n\n" % (NAMES[binary], behaviour.version, "=" * 24)
-    if behaviour.fault == "not_enabled":
-        return Reply(head + "Runtime Security\n================\n\n  Not enabled\n\n")
-    block = _block(behaviour, now) if _has_block(binary, behaviour) else ""
-    title = "CWS (runtime security)" if binary != "security-agent" else "Runtime Security"
-    section = "%s\n%s\n\n  Connected: true\n  Events received: 42\n\n%s" % (title, "=" * len(title), block)
-    if binary != "security-agent" and behaviour.era < (72, 0):
-        section = ""
-    return Reply(head + section + "  Policies\n  ========\n\n    default.policy: loaded\n\n")
+    before = {"noisy": _NOISE, "hostile": _hostile()}.get(fault, "")
+    tests = _tests(binary, behaviour, module, now)
+    if as_json:
+        text = json.dumps(_document(binary, behaviour, now, tests), indent=2) + "\n"
+        return Reply(before + "Getting the status from the agent.\n" * (binary == "security-agent") + text)
+    return Reply(before + _text(binary, behaviour, now, tests))
 
 
-def _has_block(binary: str, behaviour: Behaviour) -> bool:
-    if behaviour.fault in ("no_block", "module_down", "refused"):
-        return False
-    return behaviour.era >= ((36, 0) if binary == "security-agent" else (72, 0))
-
-
-def _block(behaviour: Behaviour, now: float) -> str:
-    fault, failed = behaviour.fault, []
-    succeeded = list(RULES)
+def _tests(binary: str, behaviour: Behaviour, module: Module, now: float) -> Optional[Dict[str, Any]]:
+    """The Self Tests block as JSON has it; `None` when this status does not tell."""
+    fault, is_security_agent = behaviour.fault, binary == "security-agent"
+    silent = ["module_down", "refused", "starting", "ebpfless", "no_block", "not_enabled", "disabled"]
+    silent += ["not_told", "socket_moved"] if is_security_agent else []
+    if fault in silent or behaviour.era < ((36, 0) if is_security_agent else (72, 0)):
+        return None
+    stamp, succeeded = now, True
+    if behaviour.era >= CONTINUOUS:
+        found, succeeded, _ = module.results(behaviour, now)
+        stamp = found or 0.0
+    if fault == "never_finished" or not stamp:
+        return {"LastTimestamp": "01 Jan 01 00:00 UTC", "Success": [], "Fails": []}
+    passed, failed = list(RULES), []
     if fault == "rule_failed":
-        succeeded, failed = [RULES[0], RULES[2]], [RULES[1]]
-    elif fault == "all_failed":
-        succeeded, failed = [], list(RULES)
+        passed, failed = [RULES[0], RULES[2]], [RULES[1]]
+    elif fault == "all_failed" or not succeeded:
+        passed, failed = [], list(RULES)
     elif fault == "contradiction":
         failed = [RULES[1]]
     elif fault == "missing_rule":
-        succeeded = [RULES[0], RULES[2]]
-    elif fault in ("never_finished", "disabled", "starting", "ebpfless"):
-        succeeded = []
-    at = now + {"stale": -86400, "future": 86400}.get(fault, 0)
-    if behaviour.era >= (65, 0) and not fault:
-        at -= 1500  # tests itself hourly; a request in between waits for its turn
-    stamp = time.strftime("%d %b %y %H:%M UTC", time.gmtime(at))
-    if fault in ("never_finished", "disabled", "starting", "ebpfless"):
-        stamp = "01 Jan 01 00:00 UTC"
+        passed = [RULES[0], RULES[2]]
+    stamp += {"stale": -86400, "future": 86400}.get(fault, 0) + behaviour.clock_ahead_s
+    local = time.strftime("%d %b %y %H:%M", time.gmtime(stamp + behaviour.utc_offset_s))
+    return {"LastTimestamp": "%s %s" % (local, behaviour.zone), "Success": passed, "Fails": failed}
+
+
+def _document(binary: str, behaviour: Behaviour, now: float, tests: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+    """The status as JSON. The Agent leaves empty members out, security-agent does not."""
+    is_security_agent = binary == "security-agent"
+    found: Dict[str, Any] = {
+        "version": behaviour.version,
+        "flavor": "security_agent" if is_security_agent else "agent",
+        "time_nano": int((now + behaviour.clock_ahead_s) * 1e9),
+        "pid": 1,
+    }
+    if is_security_agent:
+        if behaviour.fault != "not_enabled":
+            found["runtimeSecurityStatus"] = {"connected": tests is not None, "eventReceived": 42}
+            if tests is not None:
+                found["runtimeSecurityStatus"].update(selfTests=tests, policiesStatus=[])
+        return found
+    if behaviour.fault == "refused":
+        found["systemProbeStats"] = {"Errors": "dial unix /var/run/sysprobe/sysprobe.sock: connect: connection refused"}
+        return found
+    monitor: Dict[str, Any] = {"probe": {}}
+    if behaviour.era >= (72, 0) and behaviour.fault not in ("not_enabled", "module_down"):
+        told = {key: value for key, value in (tests or {}).items() if value}
+        monitor["cws"] = {"SelfTests": told} if told else {}
+        if behaviour.fault == "starting":
+            monitor["cws"] = "failed to get CWS status: failed to found module in APIServer"
+    found["systemProbeStats"] = {"uptime": "%ds" % behaviour.uptime_s, "event_monitor": monitor}
+    return found
+
+
+def _text(binary: str, behaviour: Behaviour, now: float, tests: Optional[Dict[str, Any]]) -> str:
+    at = now + behaviour.clock_ahead_s
+    local = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at + behaviour.utc_offset_s))
+    head = "Getting the status from the agent.\n\n%s (v%s)\n%s\n\n" % (NAMES[binary], behaviour.version, "=" * 24)
+    head += "  Status date: %s %s (%d)\n  Pid: 1\n\n" % (local, behaviour.zone, at * 1000)
+    if binary != "security-agent":
+        trouble = "  Status: Not running or unreachable\n  Error: connection refused\n"
+        head += "System Probe\n============\n" + (trouble if behaviour.fault == "refused" else "  Status: Running\n\n")
+    if behaviour.fault == "not_enabled":
+        return head + "Runtime Security\n================\n\n  Not enabled\n\n" * (binary == "security-agent")
+    if binary != "security-agent" and (behaviour.era < (72, 0) or behaviour.fault == "refused"):
+        return head
+    title = "CWS (runtime security)" if binary != "security-agent" else "Runtime Security"
+    seen = "  Connected: %s\n  Events received: 42\n\n" % ("true" if tests else "false")
+    has_block = behaviour.fault != "no_block" and behaviour.era >= (36, 0)
+    return "".join((
+        head, "%s\n%s\n\n" % (title, "=" * len(title)), seen * (binary == "security-agent"),
+        _block(tests) if has_block else "", "  Policies\n  ========\n\n    default.policy: loaded\n\n",
+    ))  # fmt: skip
+
+
+def _block(tests: Optional[Dict[str, Any]]) -> str:
+    """The block as text; of what is not told only its frame is there."""
+    told = tests or {"LastTimestamp": "<no value>", "Success": [], "Fails": []}
     return "  Self Tests\n  ==========\n\n    Last execution: %s\n%s%s\n" % (
-        stamp,
-        _listed("Succeeded", succeeded),
-        _listed("Failed", failed),
+        told["LastTimestamp"],
+        _listed("Succeeded", told["Success"]),
+        _listed("Failed", told["Fails"]),
     )
 
 
@@ -266,6 +461,22 @@ def _play_flare(argv: Sequence[str]) -> None:
     os.execv(sys.executable, [sys.executable, "-S", program, *argv])  # noqa: S606
 
 
+def _remembered(path: str) -> Module:
+    """The module as the commands before left it."""
+    if not os.path.exists(path):  # noqa: PTH110
+        return Module()
+    with open(path) as file:  # noqa: PTH123
+        return Module(**json.load(file))
+
+
+def _remember(module: Module, path: str) -> None:
+    """Keep it for the commands that follow, as a whole: they may run at the same time."""
+    new = "%s.%d" % (path, os.getpid())
+    with open(new, "w") as file:  # noqa: PTH123
+        json.dump(asdict(module), file)
+    os.replace(new, path)  # noqa: PTH105
+
+
 def main() -> None:
     """Play the binary that this file was started as, or that its first argument names."""
     argv = list(sys.argv)
@@ -273,11 +484,16 @@ def main() -> None:
         argv = argv[1:] or ["agent"]
     if argv[1:2] == ["flare"]:
         _play_flare(argv)
-    text = os.environ.get("STAND_IN_AGENT")
+    text, state = os.environ.get("STAND_IN_AGENT"), ""
     if text is None:
-        with open(os.environ.get("STAND_IN_AGENT_FILE", "/etc/stand-in-agent.json")) as file:  # noqa: PTH123
+        path = os.environ.get("STAND_IN_AGENT_FILE", "/etc/stand-in-agent.json")
+        with open(path) as file:  # noqa: PTH123
             text = file.read()
-    answer = reply(argv, os.environ, Behaviour.from_json(text))
+        state = path + ".module"
+    module = _remembered(state) if state else Module()
+    answer = reply(argv, os.environ, Behaviour.from_json(text), module=module)
+    if state and argv[1:2] == ["runtime"]:
+        _remember(module, state)
     if answer.deaf:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if answer.hang:

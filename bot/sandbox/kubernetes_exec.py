@@ -20,7 +20,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from bot.sandbox import flare_agent, left_behind, nodes
-from bot.sandbox.agent import NAMES, Reply, reply
+from bot.sandbox.agent import NAMES, Reply, plays_tool, reply
 from bot.sandbox.kubernetes_pods import Pod
 from handlers.executors.ending import PYTHONS, VARIABLE
 from handlers.executors.host import close_pipes
@@ -126,6 +126,9 @@ class Exec:
         elif argv[0] in self._pod.binaries or argv[0] in PYTHONS:
             self._kubelet.commands.append((self._pod.name, tuple(argv)))
             await self._process([*self._pod.binaries.get(argv[0], [sys.executable]), *argv[1:]], env)
+        elif plays_tool(argv):
+            self._kubelet.commands.append((self._pod.name, tuple(argv)))
+            await self._answer(env, reply(argv, env, self._pod.behaviour, module=self._pod.module))
         elif argv[0] in self._pod.tools:
             self._kubelet.commands.append((self._pod.name, tuple(argv)))
             await self._process(argv, env)
@@ -138,7 +141,7 @@ class Exec:
             await self._process([sys.executable, "-S", flare_agent.__file__, *argv], {**env, **stand_in})
         elif argv[0].rsplit("/", 1)[-1] in NAMES:
             self._kubelet.commands.append((self._pod.name, tuple(argv)))
-            await self._answer(env, reply(argv, env, self._pod.behaviour))
+            await self._answer(env, reply(argv, env, self._pod.behaviour, module=self._pod.module))
         elif command[0] == "env":
             await self._send(STDERR, f"env: ‘{argv[0]}’: No such file or directory\n".encode())
             await self._finish(127)

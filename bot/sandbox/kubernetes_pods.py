@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.sandbox.agent import Behaviour
+from bot.sandbox.agent import Behaviour, Module
 from bot.sandbox.kubernetes_objects import made_metadata
 
 TOOLS = ("cat", "sha256sum")
@@ -20,6 +21,8 @@ class Pod:
     name: str
     node: str
     behaviour: Behaviour = field(default_factory=Behaviour)
+    module: Module = field(default_factory=Module)
+    """What the module has been through since its container was started."""
     namespace: str = "datadog"
     containers: tuple[str, ...] = ("agent", "security-agent", "system-probe")
     network: str = "none"
@@ -51,8 +54,8 @@ class Pod:
             name,
             "stand-in-node",
             Behaviour.from_json(variables.get("STAND_IN_AGENT", "{}")),
-            namespace,
-            tuple(each["name"] for each in containers),
+            namespace=namespace,
+            containers=tuple(each["name"] for each in containers),
             phase="Pending",
             manifest={**manifest, "metadata": made_metadata(manifest["metadata"], namespace)},
         )
@@ -92,7 +95,9 @@ class Pod:
 
     def _container(self, name: str, image: str) -> dict[str, Any]:
         waiting = self.not_ready.get(name)
-        state = {"waiting": {"reason": waiting}} if waiting else {"running": {"startedAt": "2026-11-24T00:00:00Z"}}
+        self.module.start(self.behaviour, time.time())
+        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.module.started_at))
+        state = {"waiting": {"reason": waiting}} if waiting else {"running": {"startedAt": started}}
         return {
             "name": name,
             "image": image,

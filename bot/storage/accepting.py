@@ -21,7 +21,7 @@ _OPEN = (
         runs.c.target.in_(sa.bindparam("targets", expanding=True)),
         runs.c.agent.in_(sa.bindparam("agents", expanding=True)),
         runs.c.cancelled_by == "",
-        sa.or_(ON, runs.c.accepted_at >= sa.bindparam("since")),
+        ON,
     )
     .order_by(runs.c.accepted_at)
 )
@@ -32,8 +32,8 @@ class Asked:
     """A command that arrived."""
 
     request: RunRequest
-    join_since: float | None
-    """Since when a run must have been accepted to be joined, unless it is on; `None` joins none."""
+    joins: bool
+    """Whether it may join a run of the same command that is on, instead of making its own."""
 
 
 def accept_all(connection: sa.Connection, insert: Any, asked: Sequence[Asked]) -> Sequence[Accepted]:
@@ -80,27 +80,23 @@ class _Open:
 
     def covering(self, asked: Asked) -> RunRecord | None:
         """The newest that covers a command's Agents: one of a whole target covers each of its Agents."""
-        if asked.join_since is None:
+        if not asked.joins:
             return None
-        request, since = asked.request, asked.join_since
+        request = asked.request
         found = [
-            each
-            for agent in {"", request.agent}
-            for each in self._records[request.command, request.target, agent]
-            if each.on or each.request.accepted_at >= since
+            each for agent in {"", request.agent} for each in self._records[request.command, request.target, agent]
         ]
         return max(found, key=lambda each: each.request.accepted_at, default=None)
 
 
 def _found(connection: sa.Connection, asked: Sequence[Asked]) -> Iterable[RunRecord]:
-    joining = [each for each in asked if each.join_since is not None]
+    joining = [each for each in asked if each.joins]
     if not joining:
         return []
     wanted = {
         "commands": sorted({each.request.command for each in joining}),
         "targets": sorted({each.request.target for each in joining}),
         "agents": sorted({"", *(each.request.agent for each in joining)}),
-        "since": min(each.join_since or 0.0 for each in joining),
     }
     return map(record, connection.execute(_OPEN, wanted))
 

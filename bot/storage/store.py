@@ -98,14 +98,14 @@ class Store:
 
     # -- runs ---------------------------------------------------------------------------------------------
 
-    async def accept(self, request: RunRequest, *, join_since: float | None = None) -> Accepted:
+    async def accept(self, request: RunRequest, *, join: bool = False) -> Accepted:
         """
         Make a run durable, once: the same command delivered twice is the same run.
 
-        With `join_since`, a run that covers these Agents, and is on or was accepted after that time, is
-        joined instead. A run over a whole target covers each of its Agents.
+        With `join`, a run of the same command that covers these Agents and is on is joined instead. A run over a
+        whole target covers each of its Agents.
         """
-        accepted: Accepted = await self._waiting_in(self._asked, Asked(request, join_since))
+        accepted: Accepted = await self._waiting_in(self._asked, Asked(request, join))
         return accepted
 
     async def run(self, run: str) -> RunRecord | None:

@@ -38,7 +38,10 @@ SELFTEST: Mapping[str, Kind] = {
         _LOW, Verdict.SKIPPED, "This Agent works without eBPF, where the self-test cannot be asked for."
     ),
     "selftest.permission_denied": Kind(
-        _MEDIUM, _UNKNOWN, "The module's socket may not be opened by the user that ran the command."
+        _MEDIUM, _UNKNOWN, "The user that ran the command may not ask the Agent, or not open the module's socket."
+    ),
+    "selftest.socket_elsewhere": Kind(
+        _MEDIUM, _UNKNOWN, "The module has its socket at {detail}, and security-agent looks for it elsewhere."
     ),
     "selftest.module_starting": Kind(_LOW, _UNKNOWN, "The runtime security module is still starting."),
     "selftest.already_running": Kind(_LOW, _UNKNOWN, "Another self-test was running on this Agent."),
@@ -50,6 +53,9 @@ SELFTEST: Mapping[str, Kind] = {
     "selftest.no_block": Kind(_MEDIUM, _UNKNOWN, "The Agent's status does not say which self-tests succeeded."),
     "selftest.never_finished": Kind(_MEDIUM, _UNKNOWN, "The status says that a self-test has never finished."),
     "selftest.stale": Kind(_MEDIUM, _UNKNOWN, "The self-test's results are too old to count."),
+    "selftest.zone_unknown": Kind(
+        _MEDIUM, _UNKNOWN, "The time of the results is told in the zone {detail}, which stands for several."
+    ),
     "selftest.future": Kind(_MEDIUM, _UNKNOWN, "The self-test's results are from the future. Check the node's clock."),
     "selftest.contradiction": Kind(_MEDIUM, _UNKNOWN, "The results contradict themselves: {detail}."),
     "selftest.incomplete": Kind(_MEDIUM, _UNKNOWN, "Not every test has a result: {detail}."),

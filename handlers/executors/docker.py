@@ -13,6 +13,7 @@ import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import docker
@@ -158,7 +159,11 @@ class DockerExecutor:
         name = (found["Names"] or [found["Id"][:12]])[0].lstrip("/")
         running = found["State"] == "running"
         container = Container(
-            name=name, image=found["Image"], ready=running, state=found["State"] if running else found["Status"]
+            name=name,
+            image=found["Image"],
+            ready=running,
+            state=found["State"] if running else found["Status"],
+            started_at=_started_at(found["Status"]),
         )
         version = from_image(found["Image"])
         return Agent(
@@ -171,6 +176,24 @@ class DockerExecutor:
             version=str(version) if version else None,
             handle=found["Id"],
         )
+
+
+def _started_at(status: str) -> datetime | None:
+    """
+    When a container was started, from `Up 12 seconds` and the like; as late as these words allow.
+
+    Source: docker/go-units:duration.go, `HumanDuration`, which the engine's list of containers uses.
+    """
+    match = _UP.match(status)
+    if match is None:
+        return None
+    number = int(match["number"] or (0 if match["less"] else 1))
+    return datetime.now(UTC) - timedelta(**{f"{match['unit']}s": number})
+
+
+_UP = re.compile(
+    r"Up (?:(?P<less>Less than a )|About an? |(?P<number>\d{1,4}) )(?P<unit>second|minute|hour|day|week)s?\b"
+)
 
 
 class DockerSession:

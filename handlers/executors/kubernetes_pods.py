@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from handlers.executors.cluster import DaemonSet
@@ -60,7 +61,15 @@ def _container(spec: Mapping[str, Any], status: Mapping[str, Any] | None) -> Con
         image=spec.get("image", ""),
         ready=ready,
         state=words if words != "running" or ready else "running, not ready",
+        started_at=_time((state.get("running") or {}).get("startedAt")),
     )
+
+
+def _time(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
 
 
 def _installation(labels: Mapping[str, str]) -> Installation:

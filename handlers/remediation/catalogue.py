@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from handlers.agent.commands import AGENT_TESTS_ITSELF
 from handlers.agent.findings import TC
 from handlers.model import Agent, Installation, Remediation, Step
 from handlers.remediation import flare, links, sudoers
 from handlers.remediation.snippets import (
     ENABLE_SELF_TEST,
     ENABLE_WORKLOAD_PROTECTION,
+    SECURITY_AGENT_SOCKET,
     describe,
     logs,
+    look_for_sockets,
     patch,
     restart,
+    restart_system_probe,
     shell,
 )
 from handlers.remediation.tc import TcFacts, remediate_tc
@@ -34,7 +38,8 @@ def remediate(
         return flare.advise(code, flare.Place(agent, container, archive))
     if code in TC:
         return remediate_tc(code, agent, version, TcFacts())
-    summary, steps, docs = _ADVICE[code]
+    tests_itself = version is None or version.era >= AGENT_TESTS_ITSELF
+    summary, steps, docs = (_ADVICE_FROM_7_65.get(code) if tests_itself else None) or _ADVICE[code]
     if version is not None and version.era < (36, 0):
         summary += " Agents before 7.36 do not report single results: upgrade to see them."
     return Remediation(summary=summary, steps=steps(agent), docs=docs)
@@ -62,6 +67,18 @@ def _look_and_restart(agent: Agent) -> tuple[Step, ...]:
 
 def _module_down(agent: Agent) -> tuple[Step, ...]:
     return (*_look(agent), *patch(agent, ENABLE_WORKLOAD_PROTECTION))
+
+
+def _look_and_test_anew(agent: Agent) -> tuple[Step, ...]:
+    return (_module_log(agent)[0], restart_system_probe(agent))
+
+
+def _look_for_the_module(agent: Agent) -> tuple[Step, ...]:
+    return (look_for_sockets(agent, "system-probe"), logs(agent, "security-agent"), *_module_log(agent))
+
+
+def _point_to_the_socket(agent: Agent) -> tuple[Step, ...]:
+    return (look_for_sockets(agent, "security-agent"), *patch(agent, SECURITY_AGENT_SOCKET))
 
 
 def _enable_self_test(agent: Agent) -> tuple[Step, ...]:
@@ -125,7 +142,19 @@ _ADVICE: Mapping[str, tuple[str, Steps, tuple[str, ...]]] = {
         _none,
         _SETUP,
     ),
-    "selftest.permission_denied": ("The command must run as root, where the socket is.", _rights, _TROUBLE),
+    "selftest.permission_denied": (
+        "The command must run as root, or on a host as a user that may read the Agent's authentication token.",
+        _rights,
+        _TROUBLE,
+    ),
+    "selftest.socket_elsewhere": (
+        (
+            "Tell security-agent the same `runtime_security_config.socket` as system-probe: until then it gets no events from"
+            " the module. From 7.72 the Agent's own status tells the results without it."
+        ),
+        _point_to_the_socket,
+        _SETUP,
+    ),
     "selftest.module_starting": ("Wait a minute, and ask again. If it stays so, read the log.", _module_log, _TROUBLE),
     "selftest.already_running": ("Wait a minute, and ask again.", _none, _TROUBLE),
     "selftest.unknown_command": (
@@ -140,8 +169,8 @@ _ADVICE: Mapping[str, tuple[str, Steps, tuple[str, ...]]] = {
         _TROUBLE,
     ),
     "selftest.no_block": (
-        "Look at the self-test's events in the Log Explorer instead, or upgrade the Agent to 7.72 or newer.",
-        _module_log,
+        "See why security-agent does not show the module's results: it must run, and be connected to the module.",
+        _look_for_the_module,
         _TROUBLE,
     ),
     "selftest.never_finished": ("Wait a minute, and ask again. If it stays so, read the log.", _module_log, _TROUBLE),
@@ -149,6 +178,11 @@ _ADVICE: Mapping[str, tuple[str, Steps, tuple[str, ...]]] = {
         "The module answers and produces no new results. Read its log; if it says nothing, restart the Agent.",
         _look_and_restart,
         _TROUBLE,
+    ),
+    "selftest.zone_unknown": (
+        "Let csm run `date` there, which tells the node's own zone; or set the zone of the Agent's containers to UTC.",
+        _state,
+        (),
     ),
     "selftest.future": ("Set the node's clock (NTP), then ask again.", _state, _TROUBLE),
     "selftest.contradiction": (
@@ -196,4 +230,66 @@ _ADVICE: Mapping[str, tuple[str, Steps, tuple[str, ...]]] = {
         (),
     ),
     "agent.no_exit_status": ("Ask again. If it stays so, look at the node's container runtime.", _state, ()),
+}
+
+_PRICE = (
+    "The price of a restart: until system-probe has started, Workload Protection and network monitoring see nothing on this"
+    " node, and in containers the Agent's other parts restart with it."
+)
+
+_ADVICE_FROM_7_65: Mapping[str, tuple[str, Steps, tuple[str, ...]]] = {
+    "selftest.rule_failed": (
+        (
+            "Workload Protection did not see an event that the Agent itself made. Look in system-probe's log for errors about"
+            " eBPF probes, the kernel version and a full ring buffer; check that /tmp is writable in its container. The Agent"
+            " tests itself again within the hour. For a result now, restart system-probe; csm triggers no self-test from 7.65"
+            f" on, since that shows nothing and can block the module. {_PRICE}"
+        ),
+        _look_and_test_anew,
+        _TROUBLE,
+    ),
+    "selftest.stale": (
+        (
+            "The module answers, and its own check has given no result for longer than it should take. Read its log; a restart"
+            f" of system-probe brings a fresh one. {_PRICE}"
+        ),
+        _look_and_test_anew,
+        _TROUBLE,
+    ),
+    "selftest.never_finished": (
+        (
+            "The Agent tests itself 15 s after system-probe has started. Wait a minute, and run it again. If it stays so, read"
+            " the log."
+        ),
+        _module_log,
+        _TROUBLE,
+    ),
+    "selftest.contradiction": (
+        f"Run it again in a minute. If it stays so, restart system-probe. {_PRICE}",
+        _look_and_test_anew,
+        _TROUBLE,
+    ),
+    "selftest.incomplete": (
+        f"Read the log. The Agent tests itself again within the hour, or when system-probe is restarted. {_PRICE}",
+        _look_and_test_anew,
+        _TROUBLE,
+    ),
+    "selftest.no_block": (
+        (
+            "Make the Agent's own results readable; from 7.65 csm triggers none. From 7.72 `agent status` tells them when it can"
+            " ask system-probe. Before, security-agent must run, with the same `runtime_security_config.socket` as"
+            " system-probe. An upgrade to 7.72 or newer needs neither."
+        ),
+        _look_for_the_module,
+        _SETUP,
+    ),
+    "agent.timeout": (
+        (
+            "It accepts connections and does not answer. From 7.65 some ten self-tests by hand, by whatever tool, block the"
+            " module and with it the status, until system-probe is restarted; csm triggers none there. Read the log, then"
+            f" restart it. {_PRICE}"
+        ),
+        _look_and_restart,
+        _TROUBLE,
+    ),
 }

@@ -63,6 +63,38 @@ ENABLE_SELF_TEST: Mapping[Installation, tuple[str, str, str]] = {
     ),
 }
 
+_SOCKET_ENV = "DD_RUNTIME_SECURITY_CONFIG_SOCKET"
+SECURITY_AGENT_SOCKET: Mapping[Installation, tuple[str, str, str]] = {
+    HELM: (
+        "Patch of the chart's values; the path is the one that the evidence names",
+        "yaml",
+        f'agents:\n  containers:\n    securityAgent:\n      envDict:\n        {_SOCKET_ENV}: "<path>"\n',
+    ),
+    OPERATOR: (
+        "Patch of the DatadogAgent; the path is the one that the evidence names",
+        "yaml",
+        (
+            "spec:\n  override:\n    nodeAgent:\n      containers:\n        security-agent:\n          env:\n"
+            f'            - name: {_SOCKET_ENV}\n              value: "<path>"\n'
+        ),
+    ),
+    PLAIN: (
+        "Environment of the security-agent container; the path is the one that the evidence names",
+        "yaml",
+        f'env:\n  - name: {_SOCKET_ENV}\n    value: "<path>"\n',
+    ),
+    DOCKER: (
+        "Added to `docker run`; the path is the one that the evidence names",
+        "shell",
+        f"-e {_SOCKET_ENV}=<path>",
+    ),
+    HOST: (
+        "Patch of /etc/datadog-agent/security-agent.yaml; the path is the one that the evidence names",
+        "yaml",
+        'runtime_security_config:\n  socket: "<path>"\n',
+    ),
+}
+
 _RESTART = "sudo systemctl restart datadog-agent-sysprobe datadog-agent"
 
 
@@ -114,6 +146,30 @@ def restart(agent: Agent) -> Step:
         case _:
             command = f"kubectl -n {agent.namespace or '<namespace>'} delete pod {_pod(agent)}"
     return shell(agent, "Restart it", command)
+
+
+def restart_system_probe(agent: Agent) -> Step:
+    """How to have the Agent test itself anew: it does 15 s after system-probe has started."""
+    match agent.installation:
+        case Installation.DOCKER:
+            command = f"docker restart {agent.name}"
+        case Installation.HOST:
+            command = "sudo systemctl restart datadog-agent-sysprobe"
+        case _:
+            command = f"kubectl -n {agent.namespace or '<namespace>'} delete pod {_pod(agent)}"
+    return shell(agent, "For a fresh self-test, restart system-probe (the first result comes 15 s later)", command)
+
+
+def look_for_sockets(agent: Agent, container: str) -> Step:
+    """How to see where the module has its sockets."""
+    match agent.installation:
+        case Installation.DOCKER:
+            command = f"docker exec {agent.name} ls -l /var/run/sysprobe /opt/datadog-agent/run"
+        case Installation.HOST:
+            command = "sudo ls -l /opt/datadog-agent/run"
+        case _:
+            command = f"kubectl -n {agent.namespace or '<namespace>'} exec {_pod(agent)} -c {container} -- ls -l /var/run/sysprobe"
+    return shell(agent, "See which sockets there are", command)
 
 
 def _pod(agent: Agent) -> str:

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from handlers.agent.commands import Choice, selftest_commands, status_commands, version_command
+from handlers.agent.commands import (
+    SOCKET_VARIABLE,
+    SYSTEM_PROBE_YAML,
+    as_text,
+    selftest_commands,
+    settings_commands,
+    status_commands,
+    version_command,
+)
 from handlers.executors.ending import VARIABLE
 from handlers.model import Agent, Installation, Platform
 from handlers.version import AgentVersion
@@ -17,8 +25,9 @@ from handlers.version import AgentVersion
 TITLE = "Lines for /etc/sudoers.d/csm, for {what} (sudo 1.9.10 or newer); set sudo: true for the target"
 
 _SYSTEM = PurePosixPath("/usr/bin")
-_ERAS = (AgentVersion(7, 34, 0), None)
-"""An Agent of each command; of an unknown version all of the newer ones are tried."""
+_TRIGGERED = AgentVersion(7, 60, 0)
+"""A version with each command that triggers a self-test."""
+_SOCKET = "/[A-Za-z0-9._/-]{1,200}"
 
 
 def rules(vectors: Iterable[tuple[str, str]]) -> str:
@@ -36,12 +45,22 @@ def rules(vectors: Iterable[tuple[str, str]]) -> str:
     return "".join(f"csm ALL=(root) NOPASSWD: {line}\n" for line in lines)
 
 
-def _selftest() -> Iterable[Choice]:
+def _selftest() -> Iterable[tuple[str, str]]:
+    """All that a self-test's check runs as root, a pattern for each program."""
     host = Agent(target="", name="", platform=Platform.HOST, installation=Installation.HOST)
-    yield version_command(host)
-    for version in _ERAS:
-        yield from selftest_commands(host, version)
-        yield from status_commands(host, version)
+    triggers = selftest_commands(host, _TRIGGERED)
+    statuses = status_commands(host, None)
+    choices = (version_command(host), *statuses, *map(as_text, statuses), settings_commands(host)[0], *triggers)
+    arguments: dict[str, list[str]] = {}
+    for choice in choices:
+        arguments.setdefault(choice.argv[0], []).append(" ".join(choice.argv[1:]))
+    for program, vectors in arguments.items():
+        yield program, f"({'|'.join(vectors)})"
+    for choice in triggers:
+        yield "/usr/bin/env", f"{SOCKET_VARIABLE}={_SOCKET} {' '.join(choice.argv)}"
+    yield "/usr/bin/cat", SYSTEM_PROBE_YAML
+    yield "/usr/bin/ls", f"-d {_SOCKET}( {_SOCKET})?"
+    yield "/usr/bin/date", r"\+%s %z %Z"
 
 
-SELFTEST = rules(dict.fromkeys((choice.argv[0], " ".join(choice.argv[1:])) for choice in _selftest()))
+SELFTEST = rules(_selftest())

@@ -25,7 +25,7 @@ from handlers.executors.settings import KubernetesSettings
 from handlers.fanout import ask_all
 from handlers.model import AgentResult, Verdict
 from handlers.redaction import redact
-from handlers.selftest import examine
+from handlers.selftest import check_agent
 from handlers.version import from_tag
 from tests.bench.auditing import auditing
 from tests.bench.cluster import serve
@@ -71,7 +71,7 @@ async def selftests(agents: int, delay_s: float) -> dict[str, float]:
 
 async def all_selftests(executor: KubernetesExecutor, found: Any) -> None:
     async def ask(agent: Any) -> AgentResult:
-        return await examine(agent, executor, SystemClock())
+        return await check_agent(agent, executor, SystemClock())
 
     results = await ask_all(found, ask, at_once=1000)
     assert all(result.verdict is Verdict.PASS for result in results), next(

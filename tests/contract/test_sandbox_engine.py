@@ -86,5 +86,5 @@ async def test_this_host_is_practised_on_below_the_sandboxs_folder(monkeypatch: 
 
     (agent,) = report["agents"]
     assert (agent["verdict"], agent["agent_version"], agent["platform"]) == ("fail", "7.72.4", "host")
-    assert agent["argv"][0] == "/opt/datadog-agent/embedded/bin/system-probe"
+    assert agent["argv"][0] == "/opt/datadog-agent/embedded/bin/security-agent"
     assert "no Docker engine answers at unix:///nowhere.sock" in made.absent["edge"]

@@ -19,7 +19,7 @@ from handlers.executors.kubernetes import KubernetesExecutor
 from handlers.executors.settings import KubernetesSettings
 from handlers.flare import FlareFailed, FlareRequest, hold
 from handlers.model import AgentResult, Verdict
-from handlers.selftest import examine as selftest
+from handlers.selftest import check_agent as selftest
 from handlers.tc.examine import examine as tc
 from tests.deploy.conftest import ROOT
 

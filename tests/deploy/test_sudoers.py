@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from handlers.agent.commands import selftest_commands, status_commands, version_command
+from handlers.agent.commands import (
+    as_text,
+    clock_command,
+    look_for_sockets,
+    selftest_commands,
+    settings_commands,
+    status_commands,
+    version_command,
+    with_socket,
+)
 from handlers.agent.flare_commands import flare_commands, locally
 from handlers.model import Agent, Installation, Platform
 from handlers.remediation import remediate
@@ -51,14 +60,31 @@ def commands() -> Iterator[Sequence[str]]:
         flares = [
             c for case in ("", "1234567") for c in flare_commands(agent, version, case, "ana.b+c@mail.example.com")
         ]
-        for choice in (*selftest_commands(agent, version), *status_commands(agent, version), *flares):
+        triggers = selftest_commands(agent, version) if version else ()
+        statuses = status_commands(agent, version)
+        moved = [with_socket(choice, "/run/moved/runtime-security.sock", "moved") for choice in triggers]
+        for choice in (*triggers, *moved, *statuses, *map(as_text, statuses), *settings_commands(agent), *flares):
             yield choice.argv
         yield from (local.argv for choice in flares if (local := locally(choice)))
+    yield look_for_sockets(agent, ["/run/moved/rs.sock", "/run/moved/cmd-rs.sock"]).argv
+    yield clock_command(agent).argv
     yield ("cat", ARCHIVE)
     yield ("sha256sum", ARCHIVE)
 
 
 REFUSED = [
+    ("ls", "-la", "/root"),
+    ("ls", "-d", "/run/a.sock", "/run/b.sock", "/run/c.sock"),
+    ("date", "--set", "2026-01-01"),
+    ("cat", "/etc/datadog-agent/datadog.yaml"),
+    (
+        "env",
+        "DD_RUNTIME_SECURITY_CONFIG_SOCKET=/x LD_PRELOAD=/tmp/x.so",
+        "/opt/datadog-agent/embedded/bin/system-probe",
+        "runtime",
+        "self-test",
+    ),
+    ("env", "DD_RUNTIME_SECURITY_CONFIG_SOCKET=/x", "/opt/datadog-agent/embedded/bin/system-probe", "config"),
     ("/opt/datadog-agent/bin/agent/agent", "config"),
     ("/opt/datadog-agent/bin/agent/agent", "status", "--cfgpath", "/tmp/mine.yaml"),
     ("/opt/datadog-agent/bin/agent/agent", "flare", "1", "--email", "a@b.c", "--send", "--no-color"),

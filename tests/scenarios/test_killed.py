@@ -36,7 +36,7 @@ STEPS = (
 
 def pods() -> list[Pod]:
     faults = ("", "rule_failed", "module_down")
-    return [Pod(f"datadog-{n}", f"node-{n}", Behaviour(fault=fault)) for n, fault in enumerate(faults)]
+    return [Pod(f"datadog-{n}", f"node-{n}", Behaviour("7.60.1", fault=fault)) for n, fault in enumerate(faults)]
 
 
 class Killer:

@@ -20,7 +20,7 @@ def pods() -> list[Pod]:
 
 
 async def test_two_hundred_agents_end_within_the_deadline_of_the_two_that_hang() -> None:
-    async with world(pods(), settings={"limits": {"selftest_deadline": f"{DEADLINE_S}s"}}) as sandbox:
+    async with world(pods(), settings={"limits": {"status_deadline": f"{DEADLINE_S}s"}}) as sandbox:
         ana = Driver(sandbox.slack)
         await ana.type("/csm selftest cluster-a")
         root = await ana.finished()

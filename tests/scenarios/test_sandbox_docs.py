@@ -38,7 +38,7 @@ async def test_the_examples_with_curl_run(sandbox: World, tmp_path: Path) -> Non
     assert json.loads((tmp_path / "messages.json").read_text())["messages"][-1]["text"].startswith("❌ fail")
     said = [broken["says"] for broken in answers[-2]["broken"]]
     assert "The bot is not running" in said
-    assert "node-3: the self-test never answers" in said
+    assert "node-3: the module never answers" in said
     assert answers[-1]["broken"] == []
     # The share is a second message of the bot in the channel.
     assert "Shared by" in str(sandbox.slack.workspace.visible(sandbox.slack.people.where("#incident-42"), "U0SANDANA"))

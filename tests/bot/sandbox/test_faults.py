@@ -40,7 +40,7 @@ async def test_what_the_fleet_begins_with_is_told_apart_from_what_somebody_broke
     await faults.do({"fault": "agent", "agent": "node-1", "is": "hang"})
 
     assert {broken.says: broken.on_purpose for broken in faults.broken()} == {
-        "node-1: the self-test never answers": False,
+        "node-1: the module never answers": False,
         "node-2: the module's socket does not exist": True,
     }
 

@@ -57,45 +57,43 @@ async def test_a_command_delivered_twice_is_one_run(store: Store) -> None:
 
 
 async def test_a_run_for_the_same_agents_is_joined_while_it_is_on(store: Store) -> None:
-    await store.accept(REQUEST, join_since=940.0)
-    second = await store.accept(replace(REQUEST, id="r-2", accepted_at=5000.0), join_since=4940.0)
+    await store.accept(REQUEST, join=True)
+    second = await store.accept(replace(REQUEST, id="r-2", accepted_at=5000.0), join=True)
     assert second.joined is not None
     assert second.joined.request.id == "r-1"
 
 
 @pytest.mark.parametrize(("agent", "joins"), [("node-7", True), ("", True)])
 async def test_a_run_over_the_whole_target_covers_each_of_its_agents(store: Store, agent: str, joins: bool) -> None:
-    await store.accept(REQUEST, join_since=940.0)
-    second = await store.accept(replace(REQUEST, id="r-2", agent=agent), join_since=940.0)
+    await store.accept(REQUEST, join=True)
+    second = await store.accept(replace(REQUEST, id="r-2", agent=agent), join=True)
     assert bool(second.joined) is joins
 
 
 async def test_a_run_over_one_agent_does_not_cover_the_target(store: Store) -> None:
-    await store.accept(replace(REQUEST, agent="node-7"), join_since=940.0)
-    assert (await store.accept(replace(REQUEST, id="r-2"), join_since=940.0)).fresh
+    await store.accept(replace(REQUEST, agent="node-7"), join=True)
+    assert (await store.accept(replace(REQUEST, id="r-2"), join=True)).fresh
 
 
-@pytest.mark.parametrize(("accepted_at", "joins"), [(1059.0, True), (1061.0, False)])
-async def test_a_run_that_ended_is_joined_for_a_minute(store: Store, accepted_at: float, joins: bool) -> None:
-    await store.accept(REQUEST, join_since=940.0)
+async def test_a_run_that_has_ended_is_not_joined(store: Store) -> None:
+    await store.accept(REQUEST, join=True)
     await store.update_run("r-1", state="done")
-    second = await store.accept(replace(REQUEST, id="r-2", accepted_at=accepted_at), join_since=accepted_at - 60)
-    assert bool(second.joined) is joins
+    assert (await store.accept(replace(REQUEST, id="r-2", accepted_at=1001.0), join=True)).fresh
 
 
 async def test_a_run_whose_verdict_is_in_is_neither_joined_nor_cancelled_though_its_thread_is_still_told(
     store: Store,
 ) -> None:
-    await store.accept(REQUEST, join_since=940.0)
+    await store.accept(REQUEST, join=True)
     await store.update_run("r-1", state="running", verdict="fail")
     assert not await store.cancel("r-1", "U1")
-    assert (await store.accept(replace(REQUEST, id="r-2", accepted_at=1061.0), join_since=1001.0)).fresh
+    assert (await store.accept(replace(REQUEST, id="r-2", accepted_at=1061.0), join=True)).fresh
 
 
 async def test_a_cancelled_run_is_not_joined(store: Store) -> None:
-    await store.accept(REQUEST, join_since=940.0)
+    await store.accept(REQUEST, join=True)
     assert await store.cancel("r-1", "U1")
-    assert (await store.accept(replace(REQUEST, id="r-2"), join_since=940.0)).fresh
+    assert (await store.accept(replace(REQUEST, id="r-2"), join=True)).fresh
 
 
 async def test_only_the_first_cancellation_counts(store: Store) -> None:
@@ -130,7 +128,7 @@ async def test_commands_that_arrive_together_join_and_repeat_as_if_one_had_come_
         replace(REQUEST, id="r-4", target="cluster-b"),
         replace(REQUEST, id="r-5", target="cluster-b", agent="node-9"),
     ]
-    accepted = await asyncio.gather(*(store.accept(each, join_since=940.0) for each in at_once))
+    accepted = await asyncio.gather(*(store.accept(each, join=True) for each in at_once))
 
     joined = [each.joined.request.id if each.joined else None for each in accepted]
     assert [each.fresh for each in accepted] == [True, False, False, True, True, False]

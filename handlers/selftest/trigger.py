@@ -1,0 +1,105 @@
+"""Triggering a self-test, on an Agent before 7.65: by the right command, at the socket where the module listens."""
+
+from __future__ import annotations
+
+from handlers.agent.commands import (
+    CONTAINER_SOCKET,
+    Choice,
+    selftest_commands,
+    with_socket,
+)
+from handlers.agent.selftest_output import Answer, SelftestAnswer, read_answer
+from handlers.errors import ExecError
+from handlers.model import Platform
+from handlers.redaction import clean_lines, decode
+from handlers.selftest.diagnosis import ask_settings, is_starting
+from handlers.selftest.judge import Judgement
+from handlers.selftest.runner import CommandRunner, Finished, is_missing
+from handlers.version import AgentVersion
+
+_CODES: dict[Answer, str] = {
+    Answer.DISABLED: "selftest.disabled",
+    Answer.EBPFLESS: "selftest.ebpfless",
+    Answer.ALREADY_RUNNING: "selftest.already_running",
+    Answer.FAILED: "selftest.rule_failed",
+    Answer.ERRORED: "selftest.errored",
+    Answer.UNKNOWN_COMMAND: "selftest.unknown_command",
+    Answer.SOCKET_NOT_SET: "selftest.socket_dead",
+    Answer.SOCKET_DEAD: "selftest.socket_dead",
+    Answer.SOCKET_REFUSED: "selftest.socket_refused",
+    Answer.PERMISSION_DENIED: "selftest.permission_denied",
+    Answer.STARTING: "selftest.module_starting",
+    Answer.UNREADABLE: "selftest.unreadable",
+}
+_MODULE_DOWN = {"selftest.socket_dead", "selftest.socket_refused"}
+
+
+async def trigger_selftest(runner: CommandRunner, version: AgentVersion) -> SelftestAnswer:
+    """
+    Trigger one self-test; by the next command only when the one before provably triggered nothing.
+
+    Raises `Finished` when no command could be run to its end.
+    """
+    choices = selftest_commands(runner.agent, version)
+    if not choices:
+        names = ", ".join(container.name for container in runner.agent.containers)
+        raise Finished(Judgement("selftest.no_command", evidence=(f"containers: {names}",)))
+    unknown: SelftestAnswer | None = None
+    for choice in choices:
+        answer = await _trigger_wherever(runner, choice, is_last=choice is choices[-1])
+        if answer is not None and answer.answer is not Answer.UNKNOWN_COMMAND:
+            return answer
+        unknown = answer or unknown
+    assert unknown is not None, "the last command answers, or raises"
+    return unknown
+
+
+async def _trigger_wherever(runner: CommandRunner, choice: Choice, *, is_last: bool) -> SelftestAnswer | None:
+    """
+    Trigger by one command, at every socket where the module may be; `None` when there is no such program.
+
+    A chart's container seen through its node's engine has its socket where the chart puts it; system-probe.yaml may
+    have moved it, and the command reads the core configuration only.
+    """
+    try:
+        answer = await _trigger_once(runner, choice)
+        if _has_no_socket(answer) and _may_lack_its_socket(runner, choice, answer):
+            moved = with_socket(choice, CONTAINER_SOCKET, "its container did not have the socket set")
+            answer = await _trigger_once(runner, moved)
+        if _has_no_socket(answer):
+            settings = await ask_settings(runner)
+            if settings and settings.socket and settings.socket not in answer.message:
+                moved = with_socket(choice, settings.socket, "the Agent's configuration has the socket there")
+                answer = await _trigger_once(runner, moved)
+    except ExecError as error:
+        if is_missing(error) and not is_last:
+            return None
+        raise runner.cut_short(runner.decisive or choice, error) from error
+    return answer
+
+
+async def _trigger_once(runner: CommandRunner, choice: Choice) -> SelftestAnswer:
+    completed = await runner.trigger(choice)
+    return read_answer(decode(completed.output.stdout), decode(completed.output.stderr), completed.exit_status)
+
+
+def _may_lack_its_socket(runner: CommandRunner, choice: Choice, answer: SelftestAnswer) -> bool:
+    """Whether a command in a container looked elsewhere than where the chart and the Operator put the socket."""
+    return (
+        runner.agent.platform is not Platform.HOST
+        and choice.argv[-3] == "system-probe"
+        and CONTAINER_SOCKET not in answer.message
+    )
+
+
+def _has_no_socket(answer: SelftestAnswer) -> bool:
+    return answer.answer in {Answer.SOCKET_NOT_SET, Answer.SOCKET_DEAD}
+
+
+def judge_answer(runner: CommandRunner, answer: SelftestAnswer) -> Judgement:
+    """What an answer other than OK means."""
+    code = _CODES[answer.answer]
+    if code in _MODULE_DOWN and is_starting(runner.agent, runner.clock.now()):
+        code = "selftest.module_starting"
+    lines = answer.message.splitlines()
+    return Judgement(code, lines[0][:200] if lines else "it said nothing", clean_lines(answer.message))
