@@ -281,7 +281,9 @@ class AgentResult(Frozen):
     age_s: float | None = None
     """How old the self-test's result was when it was read, by the node's clock; `None` where there is none."""
     limits: str = ""
-    """What the evidence cannot show, in a sentence: how long a break may stay hidden."""
+    """What the evidence cannot show, in a sentence."""
+    hidden_s: float | None = None
+    """For how long a break may not show in what the verdict rests on; `None` where nothing is hidden."""
     observations: tuple[str, ...] = ()
     """What else was seen of the Agent, beside the verdict and without a say in it; redacted."""
     reused_from: str | None = None

@@ -22,8 +22,8 @@ class Outcome:
     reason: str
     """Empty where the group's Agents gave different ones."""
     agents: tuple[str, ...]
-    limits: tuple[str, ...] = ()
-    """What the evidence of these Agents cannot show."""
+    limits: str = ""
+    """What the evidence of these Agents cannot show, in a sentence or two."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def outcomes(report: Report) -> Sequence[Outcome]:
             verdict,
             _common_reason(results),
             tuple(result.agent for result in results),
-            unique(result.limits for result in results if result.limits),
+            _common_limits(results),
         )
         for (verdict, _), results in found.items()
     ]
@@ -142,13 +142,23 @@ def _rank(code: str, members: Sequence[tuple[AgentResult, Finding]]) -> tuple[in
     return -severity, -badness, -means, -len(members), code
 
 
+def _common_limits(results: Sequence[AgentResult]) -> str:
+    """What is hidden in all; where that differs by version, from how long to how long."""
+    limits = unique(result.limits for result in results if result.limits)
+    hidden = [result.hidden_s for result in results if result.hidden_s is not None]
+    if len(limits) <= 1 or not hidden:
+        return " ".join(limits[:2])
+    span = f"{minutes(min(hidden))} to {minutes(max(hidden))}"
+    return f"A break within the last {span} may not show, depending on the Agent's version."
+
+
 def _common_reason(results: Sequence[AgentResult]) -> str:
     """The reason of all; for checks that the Agents made themselves, between when and when."""
     reasons = unique(result.reason for result in results)
     if len(reasons) == 1:
         return reasons[0]
-    ages = [result.age_s for result in results if result.limits and result.age_s is not None]
-    others = unique(result.reason for result in results if not result.limits)
+    ages = [result.age_s for result in results if result.hidden_s is not None and result.age_s is not None]
+    others = unique(result.reason for result in results if result.hidden_s is None)
     if not ages or len(others) > 1:
         return ""
     span = f"{minutes(min(ages))} to {minutes(max(ages))}"

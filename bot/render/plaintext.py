@@ -31,7 +31,7 @@ def _lines(report: Report) -> Iterator[str]:
     for group in outcomes(report):
         yield ""
         yield f"{agents(len(group.agents))}: {group.verdict.value}"
-        yield from _wrapped(" ".join((group.reason, *group.limits)), "  ")
+        yield from _wrapped(f"{group.reason} {group.limits}".strip(), "  ")
         yield from _wrapped(", ".join(one_line(name, 100) for name in group.agents), "  ", limit=200_000)
     for table in tables(report):
         yield from ("", heading(table), *(f"  {line}" for line in lines(table.table)))

@@ -180,5 +180,5 @@ def _why(report: Report) -> str:
     if group is None:
         return ""
     if group.verdict is Verdict.PASS:
-        return mrkdwn(" ".join((group.reason, *group.limits)), 1000)
+        return mrkdwn(f"{group.reason} {group.limits}".strip(), 1000)
     return f"{agents(len(group.agents))} ({mrkdwn(some(group.agents, 3))}): {mrkdwn(group.reason)}"

@@ -50,7 +50,7 @@ def report(console: Console, report: Report) -> None:
     console.print(Text(f"{counts}. Run {one_line(report.run)}{asked}{cancelled}, took {duration(report.duration_s)}"))
     if report.agents:
         console.print(_each(report) if len(report.agents) <= _MOST_ROWS else _grouped(report))
-    for limits in unique(limits for group in outcomes(report) for limits in group.limits):
+    for limits in unique(group.limits for group in outcomes(report) if group.limits):
         console.print(Text(one_line(limits, 1000), "dim"))
     for shown in tables(report)[:_MOST_ROWS]:
         console.print()

@@ -98,7 +98,7 @@ def _summary(report: Report, hidden: int) -> Post:
             else ""
         )
         reason = f". {mrkdwn(group.reason)}" if group.reason else ""
-        reason += "".join(f" {mrkdwn(limits)}" for limits in group.limits[:3])
+        reason += f" {mrkdwn(group.limits)}" if group.limits else ""
         lines.append(
             f"{verdict(group.verdict).split()[0]} {agents(len(group.agents))}: {group.verdict.value}{names}{reason}"
         )

@@ -149,6 +149,7 @@ class _Check:
             invocations=tuple(self._runner.invocations),
             age_s=None if judgement.age is None else max(0.0, judgement.age.total_seconds()),
             limits=judgement.limits,
+            hidden_s=judgement.hidden.total_seconds() if judgement.hidden else None,
             observations=describe_activity(self._results.statuses),
         )
 

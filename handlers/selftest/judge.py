@@ -31,6 +31,8 @@ class Judgement:
     """For people, in place of the code's own summary; empty for that."""
     limits: str = ""
     """What the block cannot show."""
+    hidden: timedelta | None = None
+    """For how long a break may not show in it."""
     tested_at: datetime | None = None
     """By the node's clock, in UTC."""
     age: timedelta | None = None
@@ -114,14 +116,15 @@ def _judge_fresh(
 
 def _passed(era: Era, evidence: tuple[str, ...], tested_at: datetime, age: timedelta) -> Judgement:
     if era.triggers:
-        reason, limits = f"All {len(RULES)} tests succeeded in the run that csm started.", ""
+        reason, limits, hidden = f"All {len(RULES)} tests succeeded in the run that csm started.", "", None
     else:
+        hidden = era.hidden_for
         reason = f"Passed its own check {_duration(age)} ago: all {len(RULES)} tests succeeded."
         limits = (
             f"The Agent checks itself every {_period(era.interval)},"
-            f" so a break within the last {_period(era.hidden_for)} may not show."
+            f" so a break within the last {_period(hidden)} may not show."
         )
-    return Judgement(None, evidence=evidence, reason=reason, limits=limits, tested_at=tested_at, age=age)
+    return Judgement(None, evidence=evidence, reason=reason, limits=limits, hidden=hidden, tested_at=tested_at, age=age)
 
 
 def _notes_on_failure(era: Era) -> Sequence[str]:

@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 
 from bot.clock import SystemClock
-from handlers.agent.commands import selftest_commands, status_commands
+from handlers.agent.commands import status_commands
 from handlers.executors.kubernetes import KubernetesExecutor
 from handlers.executors.settings import KubernetesSettings
 from handlers.fanout import ask_all
@@ -80,22 +80,20 @@ async def all_selftests(executor: KubernetesExecutor, found: Any) -> None:
 
 
 async def all_bare(url: str, token: str, found: Any) -> None:
-    """The same two commands on every Agent, with aiohttp alone and nothing read but to the status."""
+    """The same command on every Agent, with aiohttp alone and nothing read but to the exec's status."""
     headers = {"Authorization": f"Bearer {token}"}
     version = from_tag("7.70.1")
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
 
         async def exchange(agent: Any) -> None:
-            for choice in (selftest_commands(agent, version)[0], status_commands(agent, version)[0]):
-                query = [
-                    ("command", word) for word in ("env", f"CSM_EXEC={agent.handle}-{choice.argv[-1]}", *choice.argv)
-                ]
-                query += [("stdout", "true"), ("stderr", "true"), ("container", choice.container or "")]
-                path = f"{url}/api/v1/namespaces/datadog/pods/{agent.handle}/exec"
-                async with session.ws_connect(path, params=query, protocols=("v5.channel.k8s.io",)) as socket:
-                    async for message in socket:
-                        if message.data[0] == 3:
-                            break
+            choice = status_commands(agent, version)[0]
+            query = [("command", word) for word in ("env", f"CSM_EXEC={agent.handle}", *choice.argv)]
+            query += [("stdout", "true"), ("stderr", "true"), ("container", choice.container or "")]
+            path = f"{url}/api/v1/namespaces/datadog/pods/{agent.handle}/exec"
+            async with session.ws_connect(path, params=query, protocols=("v5.channel.k8s.io",)) as socket:
+                async for message in socket:
+                    if message.data[0] == 3:
+                        break
 
         await asyncio.gather(*(exchange(agent) for agent in found))
 
@@ -135,14 +133,14 @@ def answers(seconds: Sequence[float], name: str) -> None:
 def main() -> None:
     """Measure, and print a line each."""
     # First, since a process's peak of memory never goes down again.
-    slow = asyncio.run(selftests(500, 2.5))
+    slow = asyncio.run(selftests(500, 5.0))
     quick = asyncio.run(selftests(1000, 0.0))
     say("self-test of 1,000 Agents: CPU per Agent", quick["csm_cpu_ms"], "ms", "<= 2", reached=quick["csm_cpu_ms"] <= 2)
     say("  a bare client's CPU per Agent for the same exchange", quick["bare_cpu_ms"], "ms", "-", reached=True)
     ratio = quick["csm_s"] / quick["bare_s"]
     say("  wall time to the bare client's", ratio, "times", "<= 1.3", reached=ratio <= 1.3)
     say(
-        "500 Agents that take 2 x 2.5 s: wall time to 5 s",
+        "500 Agents that take 5 s: wall time to 5 s",
         slow["csm_s"] / 5,
         "times",
         "<= 1.1",

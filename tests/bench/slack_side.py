@@ -58,8 +58,8 @@ async def p99(slack: LocalSlack, *, first: int = 0) -> float:
 
 async def calls_of_a_long_run() -> int:
     """Slack calls of a run over 1,000 Agents that lasts about a minute."""
-    pods = [Pod(f"datadog-{n}", f"node-{n}", Behaviour(delay_s=28)) for n in range(1000)]
-    async with world(pods) as sandbox:
+    pods = [Pod(f"datadog-{n}", f"node-{n}", Behaviour(delay_s=56)) for n in range(1000)]
+    async with world(pods, settings={"limits": {"status_deadline": "90s"}}) as sandbox:
         before = len(sandbox.slack.api.calls)
         ana = Driver(sandbox.slack)
         await ana.type("/csm selftest cluster-a")
