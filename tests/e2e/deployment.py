@@ -41,7 +41,7 @@ AGENTS: Mapping[str, Behaviour] = {
     "healthy": Behaviour(version="7.70.1", installation="kubernetes"),
     "older": Behaviour(version="7.60.1", installation="kubernetes"),
     "failing": Behaviour(version="7.70.1", installation="kubernetes", fault="rule_failed"),
-    "hanging": Behaviour(version="7.70.1", installation="kubernetes", fault="hang"),
+    "hanging": Behaviour(version="7.60.1", installation="kubernetes", fault="hang"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 
 from bot.sandbox.driver import Driver, actions, is_final, is_run
 from bot.sandbox.world import World
@@ -111,6 +112,21 @@ async def test_clicks_that_are_delivered_twice_do_once_what_they_do(sandbox: Wor
 
     assert len([m for m in ana.messages() if is_run(m)]) == 2
     assert len(ana.messages("#general")) == 1
+
+
+async def test_within_the_minute_an_agent_is_read_anew_and_not_triggered_twice(unhurried: World) -> None:
+    """node-1 (7.70.1) tests itself; on node-3 (7.60.1) a self-test has to be triggered."""
+    ana = Driver(unhurried.slack)
+    reports = []
+    for number, agent in enumerate(["node-1", "node-1", "node-3", "node-3"]):
+        await ana.type(f"/csm selftest cluster-a/{agent}")
+        reports.append(ana.report(await ana.finished(number=number)) or {})
+
+    asked = Counter((pod, argv[-1]) for pod, argv in unhurried.cluster.commands)
+    assert asked["datadog-0001", "--json"] == 2
+    assert asked["datadog-0003", "self-test"] == 1
+    assert reports[1]["agents"][0]["reused_from"] is None
+    assert reports[3]["agents"][0]["reused_from"] == reports[2]["run"]
 
 
 async def test_a_command_delivered_twice_is_one_run(sandbox: World, ana: Driver) -> None:
