@@ -52,7 +52,7 @@ def flaring(settings: Settings) -> Flaring:
     clock = SystemClock()
     expires_s = settings.approvals.flare.expires.total_seconds()
     # Whoever holds an archive ends it when it expires; the handler's own limit is only the last resort.
-    flare = FlareSettings(site=settings.site, hold_s=expires_s + 600)
+    flare = FlareSettings(hold_s=expires_s + 600)
     scratch = TemporaryScratch()
 
     def hold_flare(

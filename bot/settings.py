@@ -226,7 +226,7 @@ class Settings(Strict):
         "ap2.datadoghq.com",
         "ddog-gov.com",
     ] = "datadoghq.com"
-    """Datadog's site, for links to events and for what a flare says of its destination."""
+    """Datadog's site, for links to events. Where a flare goes is its Agent's own setting, and the review shows it."""
     targets: Mapping[
         Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=128)], TargetSettings
     ] = Field(min_length=1)

@@ -195,7 +195,11 @@ class FlareReview(Frozen):
     """`name: why`, for each file whose text was not looked at, or not all of it; bounded."""
     unscanned_count: int = 0
     site: str
-    """Of Datadog, where it goes."""
+    """The Datadog site where it goes; empty where `host` is none of Datadog's, or could not be read."""
+    host: str = ""
+    """Where the Agent sends it, as `host` or `host:port`; empty where that could not be read."""
+    destination_source: str = ""
+    """The setting that says so, and where it stands; or why it could not be read. Redacted."""
     case: str = ""
     """Digits; empty for a new case."""
     email: str
@@ -208,9 +212,21 @@ class FlareReview(Frozen):
     why: str = ""
 
     @property
+    def foreign_host(self) -> str:
+        """The host that is none of Datadog's, which an approval must name; empty where there is none."""
+        return "" if self.site else self.host
+
+    @property
+    def place(self) -> str:
+        """Where it goes, in words: a site, a host, or that it is not known."""
+        if self.foreign_host:
+            return f"{self.foreign_host}, which is not Datadog's"
+        return self.site or "a place that could not be read"
+
+    @property
     def destination(self) -> str:
-        """Where it goes, in words."""
-        return f"{self.site}, {f'case {self.case}' if self.case else 'a new case'}"
+        """Where it goes and for which case, in words."""
+        return f"{self.place}, {f'case {self.case}' if self.case else 'a new case'}"
 
     @property
     def sensitive(self) -> Mapping[str, int]:
@@ -226,8 +242,8 @@ class FlareOutcome(Frozen):
 
     kind: Literal["uploaded", "declined", "not_uploaded", "failed", "in_doubt"]
     """
-    `not_uploaded`: `y` was never written. `failed`: it was, and the Agent says that the upload failed.
-    `in_doubt`: `y` was written, or may have been, and what followed was not seen.
+    `not_uploaded`: `y` was never written. `failed`: it was, and nothing arrived for certain: nothing was sent, or it was
+    refused. `in_doubt`: `y` was written, or may have been, and what was seen afterwards leaves open whether it arrived.
     """
     case: str = ""
     """The number that Datadog returned, digits."""

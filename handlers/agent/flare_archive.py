@@ -15,12 +15,14 @@ import struct
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, BinaryIO
 
+from handlers.agent.flare_destination import SOURCES, Destination, read_destination
 from handlers.model import FlareFile
 from handlers.redaction import clean, redact
+from handlers.version import AgentVersion
 
 MIB = 1024 * 1024
 PIECE = 512 * 1024
@@ -32,7 +34,10 @@ _SCRUBBED = re.compile(r"(?:(?:bearer|basic)[ \t]+)?[\"']?\*{8,}\w{0,5}[\"']?(?!
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What Go's archive/zip writes. Others may ask for gigabytes of memory before the first byte."""
 _TOO_LONG = "it took too long to look at all of it"
-_SITE = re.compile(r"^site: [\"']?([a-z0-9][a-z0-9.-]{3,60})[\"']?$", re.MULTILINE)
+_MOST_SETTINGS = 4 * MIB
+"""Bytes of a file of settings that are read; the Agent's own dump has some hundred thousand."""
+_MOST_ALIKE = 4
+"""How many files of one name are read for their settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +77,36 @@ class Contents:
     unscanned: tuple[str, ...]
     unscanned_count: int
     warnings: tuple[str, ...]
-    site: str
-    """The Datadog site in the Agent's own configuration; empty when it is not there."""
+    destination: Destination
+    """Where the Agent sends it, by its own settings."""
 
 
-def read_contents(file: BinaryIO, bounds: Bounds = Bounds(), *, stop: Callable[[], bool] = lambda: False) -> Contents:
+def read_contents(
+    file: BinaryIO,
+    bounds: Bounds = Bounds(),
+    *,
+    version: AgentVersion | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Contents:
     """
-    List an archive and scan its text. Raises `Unreadable`, and `Stopped` soon after `stop` says so.
+    List the archive of an Agent of that version, scan its text, and see where it goes.
 
-    It works for seconds on a large archive and never waits, so it belongs in a thread.
+    Raises `Unreadable`, and `Stopped` soon after `stop` says so. It works for seconds on a large archive and never
+    waits, so it belongs in a thread.
     """
-    return _Reading(file, bounds, stop).contents()
+    return _Reading(file, bounds, version, stop).contents()
 
 
 class _Reading:
-    def __init__(self, file: BinaryIO, bounds: Bounds, stop: Callable[[], bool]) -> None:
+    def __init__(self, file: BinaryIO, bounds: Bounds, version: AgentVersion | None, stop: Callable[[], bool]) -> None:
         self._file = file
         self._bounds = bounds
+        self._version = version
         self._stop = stop
         self._left = bounds.total_bytes
         self._began = time.thread_time()
         self._unscanned: list[str] = []
         self._warnings: list[str] = []
-        self._site = ""
 
     def contents(self) -> Contents:
         _check_directory(self._file, self._bounds)
@@ -126,7 +138,7 @@ class _Reading:
             unscanned=tuple(self._unscanned[: self._bounds.notes]),
             unscanned_count=len(self._unscanned),
             warnings=tuple(self._warnings),
-            site=self._site,
+            destination=read_destination(_settings(archive, members), self._version),
         )
 
     def _look_at_names(self, members: list[zipfile.ZipInfo]) -> None:
@@ -165,13 +177,13 @@ class _Reading:
             return "the archive is too large to look at all of it"
         try:
             with archive.open(member) as opened:
-                return self._scan_text(member.filename, opened, allowed, counts)
+                return self._scan_text(opened, allowed, counts)
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - as above
             return f"damaged ({clean(str(error), max_chars=80)})"
 
-    def _scan_text(self, name: str, opened: IO[bytes], allowed: int, counts: Counter[str]) -> str:
+    def _scan_text(self, opened: IO[bytes], allowed: int, counts: Counter[str]) -> str:
         read = 0
         for piece in _pieces(opened, allowed):
             if self._stop():
@@ -182,18 +194,38 @@ class _Reading:
             self._left -= len(piece)
             if b"\0" in piece:
                 return "binary" if read == len(piece) else "binary from its middle on"
-            text = piece.decode("utf-8", "replace")
-            counts.update(_secrets(text))
-            if (
-                not self._site
-                and name.endswith(("runtime_config_dump.yaml", "datadog.yaml"))
-                and (site := _SITE.search(text))
-            ):
-                self._site = site[1]
+            counts.update(_secrets(piece.decode("utf-8", "replace")))
         return f"only its first {read // MIB} MiB" if opened.read(1) else ""
 
     def _took_too_long(self) -> bool:
         return time.thread_time() - self._began > self._bounds.processor_s
+
+
+def _settings(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> Mapping[str, Sequence[str | None]]:
+    """The texts of the files that say where a flare goes, by name; `None` for one that cannot be had."""
+    found: dict[str, list[str | None]] = {}
+    for member in members:
+        name = next((name for name in SOURCES if _is(member.filename, name)), "")
+        texts = found.setdefault(name, []) if name else []
+        if name and len(texts) <= _MOST_ALIKE:
+            texts.append(_text_of(archive, member) if len(texts) < _MOST_ALIKE else None)
+    return found
+
+
+def _is(path: str, name: str) -> bool:
+    """Whether it is that file, at the archive's top or in the host's folder there."""
+    return path == name or (path.endswith(f"/{name}") and path.count("/") == name.count("/") + 1)
+
+
+def _text_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str | None:
+    if member.flag_bits & 1 or member.compress_type not in _METHODS:
+        return None
+    try:
+        with archive.open(member) as opened:
+            data = opened.read(_MOST_SETTINGS + 1)
+    except Exception:  # noqa: BLE001 - as above
+        return None
+    return data.decode("utf-8", "replace") if len(data) <= _MOST_SETTINGS else None
 
 
 def _secrets(text: str) -> Mapping[str, int]:

@@ -20,6 +20,7 @@ from handlers.flare.request import FlareSettings
 from handlers.model import Agent
 from handlers.ports import Scratch
 from handlers.uninterrupted import uninterrupted
+from handlers.version import AgentVersion
 
 _HASH = re.compile(rb"^\\?([0-9a-f]{64})\b")
 _PROGRAM = """
@@ -64,14 +65,14 @@ class Archive:
         self._settings = settings
         self._hashers = [("sha256sum", path), *((python, "-I", "-S", "-c", _PROGRAM, path) for python in PYTHONS)]
 
-    async def look(self, scratch: Scratch) -> Look:
-        """Read it to its end, hash, list and scan it. Raises `ArchiveTrouble`."""
+    async def look(self, scratch: Scratch, version: AgentVersion | None) -> Look:
+        """Read the archive of an Agent of that version to its end, hash, list and scan it. Raises `ArchiveTrouble`."""
         try:
             async with scratch.open() as file:
                 size, sha256 = await self._fetch(file, self._settings.archive_max_bytes)
                 if await self.sha256() != sha256:
                     raise ArchiveTrouble("flare.archive_unsteady")
-                return Look(size, sha256, await _in_a_thread(file, self._settings))
+                return Look(size, sha256, await _in_a_thread(file, self._settings, version))
         except Unreadable as error:
             raise ArchiveTrouble("flare.archive_unreadable", str(error)) from error
         except OSError as error:  # executors raise none: it is csm's own disk
@@ -135,10 +136,12 @@ def _unreadable(done: Completed) -> ArchiveTrouble:
     return ArchiveTrouble("flare.archive_lost", detail, done.output.stderr)
 
 
-async def _in_a_thread(file: BinaryIO, settings: FlareSettings) -> Contents:
+async def _in_a_thread(file: BinaryIO, settings: FlareSettings, version: AgentVersion | None) -> Contents:
     """Scanning takes seconds of a processor. The file is not let go before the thread has."""
     stop = threading.Event()
-    scanning = asyncio.ensure_future(asyncio.to_thread(read_contents, file, settings.bounds, stop=stop.is_set))
+    scanning = asyncio.ensure_future(
+        asyncio.to_thread(read_contents, file, settings.bounds, version=version, stop=stop.is_set)
+    )
     try:
         return await asyncio.shield(scanning)
     except asyncio.CancelledError:

@@ -151,12 +151,12 @@ class Building:
         self.account.archive = question.path
         archive = Archive(self._executor, self._agent, choice.container, question.path, self._settings)
         try:
-            look = await archive.look(self._scratch)
+            look = await archive.look(self._scratch, self.account.version)
         except ArchiveTrouble as trouble:
             evidence = [f"archive: {clean(question.path, max_chars=300)}"]
             evidence += clean(trouble.evidence, max_chars=500).splitlines()
             raise _Stopped(self.account.finding(trouble.code, trouble.detail, evidence)) from trouble
-        contents = look.contents
+        contents, destination = look.contents, look.contents.destination
         return archive, FlareReview(
             path=question.path,
             name=PurePosixPath(question.path).name,
@@ -168,11 +168,13 @@ class Building:
             unpacked=contents.unpacked,
             unscanned=contents.unscanned,
             unscanned_count=contents.unscanned_count,
-            site=contents.site or self._settings.site,
+            site=destination.site,
+            host=destination.host,
+            destination_source=destination.source,
             case=self._request.case,
             email=self._request.email,
             local=question.local,
-            warnings=(*_local_warning(question), *contents.warnings),
+            warnings=(*destination.warnings, *_local_warning(question), *contents.warnings),
             argv=choice.argv,
             container=choice.container,
             why=choice.why,

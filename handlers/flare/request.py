@@ -47,8 +47,6 @@ class FlareSettings:
     output_bytes: int = 256 * 1024
     """Of what the command prints."""
     archive_max_bytes: int = 256 * 1024 * 1024
-    site: str = "datadoghq.com"
-    """Where flares go, when the archive itself does not tell."""
     bounds: Bounds = field(default_factory=Bounds)
 
 

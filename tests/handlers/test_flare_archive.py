@@ -127,10 +127,36 @@ def test_two_files_of_one_name_are_told() -> None:
     assert sum(sum(file.sensitive.values()) for file in found.files) == 1
 
 
-def test_the_site_is_the_one_in_the_agents_configuration() -> None:
-    assert look({"node/runtime_config_dump.yaml": "a: b\nsite: datadoghq.eu\n"}).site == "datadoghq.eu"
-    assert look({"node/etc/datadog.yaml": 'site: "us3.datadoghq.com"\n'}).site == "us3.datadoghq.com"
-    assert not look({"node/etc/datadog.yaml": "site: <!channel>\n", "x.log": "site: evil.example\n"}).site
+def test_the_destination_is_read_from_the_hosts_own_files_and_from_no_other() -> None:
+    assert look({"node/runtime_config_dump.yaml": "a: b\nsite: datadoghq.eu\n"}).destination.site == "datadoghq.eu"
+    assert look({"etc/datadog.yaml": 'site: "us3.datadoghq.com"\n'}).destination.site == "us3.datadoghq.com"
+    for path in (
+        "x.log",
+        "node/etc/confd/etc/datadog.yaml",
+        "node/logs/runtime_config_dump.yaml",
+        "node/old-envvars.log",
+    ):
+        assert not look({path: "site: datadoghq.eu\nDD_SITE=datadoghq.eu\n"}).destination.site
+
+
+def test_the_dump_counts_however_the_files_are_sorted() -> None:
+    files = {"n/etc/datadog.yaml": "site: datadoghq.eu\n", "n/runtime_config_dump.yaml": "site: us5.datadoghq.com\n"}
+    assert look(files).destination.site == "us5.datadoghq.com"
+    assert look(dict(reversed(files.items()))).destination.site == "us5.datadoghq.com"
+
+
+@pytest.mark.parametrize("dump", [b"\0" * (4 * 1024**2 + 1), "site: datadoghq.eu\n"])
+def test_a_dump_that_cannot_be_read_whole_or_is_there_twice_says_nothing(dump: bytes | str) -> None:
+    found = look(
+        {"a/runtime_config_dump.yaml": dump, "b/runtime_config_dump.yaml": "site: datadoghq.com\n"}
+    ).destination
+    assert (found.site, found.host) == ("", "")
+    assert found.source.startswith("runtime_config_dump.yaml ")
+
+
+def test_many_dumps_cost_no_more_than_a_few() -> None:
+    files = {f"{number}/runtime_config_dump.yaml": "site: datadoghq.com\n" for number in range(50)}
+    assert look(files).destination.source == "runtime_config_dump.yaml cannot be unpacked, or is too large"
 
 
 @pytest.mark.parametrize(
