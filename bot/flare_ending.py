@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from bot.storage.approvals import State
 from handlers.agent.findings import KINDS
+from handlers.flare import whom_to_ask
 from handlers.model import (
     Agent,
     AgentResult,
@@ -41,9 +42,9 @@ class Ending(StrEnum):
     NOT_UPLOADED = "not_uploaded"
     """Approved, and not uploaded all the same: the archive had changed, or was gone."""
     FAILED = "failed"
-    """Approved and sent, and the Agent says that the upload failed."""
+    """Approved, and nothing arrived for certain: nothing was sent, or it was refused."""
     IN_DOUBT = "in_doubt"
-    """Approved, and it was not seen whether it was uploaded."""
+    """Approved, and it was not seen whether it arrived."""
 
 
 WORDS: Mapping[Ending, str] = {
@@ -58,7 +59,7 @@ WORDS: Mapping[Ending, str] = {
     Ending.NOT_SHOWN: "The review could not be shown, so nobody could approve it. Nothing was uploaded.",
     Ending.NOT_UPLOADED: "It was approved, and nothing was uploaded all the same.",
     Ending.FAILED: "It was approved, and the upload failed.",
-    Ending.IN_DOUBT: "Whether it was uploaded is not known. Look for it in the case before it is prepared again.",
+    Ending.IN_DOUBT: "Whether it was uploaded is not known. Ask before it is prepared again.",
 }
 """What people are told where the Agent's own result does not say more."""
 
@@ -81,7 +82,6 @@ def ended_result(
     record = FlareRecord(review=review, outcome=outcome) if review else None
     if like is not None:
         return like.model_copy(update={"verdict": verdict, "reason": WORDS[how], "flare": record})
-    left = () if review is None else (left_behind(agent, review),)
     return AgentResult(
         agent=agent.name,
         platform=Platform(agent.platform),
@@ -93,7 +93,7 @@ def ended_result(
         argv=review.argv if review else (),
         container=review.container if review else None,
         why=review.why if review else "",
-        findings=left,
+        findings=_findings(agent, how, review) if review else (),
         flare=record,
     )
 
@@ -105,16 +105,37 @@ def afterwards(state: State, kept: AgentResult | None) -> Ending:
     return Ending.DECLINED if state is State.DECLINED else Ending.LOST
 
 
+def _findings(agent: Agent, how: Ending, review: FlareReview) -> tuple[Finding, ...]:
+    """Of an archive whose process is gone: whom to ask, where that is to be asked, and where it lies."""
+    if how is not Ending.IN_DOUBT:
+        return (left_behind(agent, review),)
+    return (
+        _finding("flare.upload_lost", agent, review, ask=whom_to_ask(agent, review, review.built_at)),
+        _finding("flare.may_be_left_behind", agent, review, _where(review)),
+    )
+
+
 def left_behind(agent: Agent, review: FlareReview) -> Finding:
     """How to remove an archive that nobody holds any more."""
-    kind, container = KINDS["flare.left_behind"], review.container or ""
+    return _finding("flare.left_behind", agent, review, _where(review))
+
+
+def no_copy_kept(agent: Agent, review: FlareReview, why: str) -> Finding:
+    """That no copy of an archive was kept although one was wanted, and why: a clause."""
+    return _finding("flare.no_copy", agent, review, why.rstrip("."))
+
+
+def _where(review: FlareReview) -> str:
+    return f"{review.container}: {review.path}" if review.container else review.path
+
+
+def _finding(code: str, agent: Agent, review: FlareReview, detail: str = "", *, ask: str = "") -> Finding:
+    kind, version = KINDS[code], from_tag(agent.version or "")
     return Finding(
-        code="flare.left_behind",
+        code=code,
         severity=kind.severity,
-        summary=kind.summary.format(agent=agent.name, detail=f"{container}: {review.path}".removeprefix(": ")),
-        remediation=remediate(
-            "flare.left_behind", agent, from_tag(agent.version or ""), container=container, archive=review.path
-        ),
+        summary=kind.summary.format(agent=agent.name, detail=detail),
+        remediation=remediate(code, agent, version, container=review.container or "", archive=review.path, ask=ask),
     )
 
 

@@ -59,13 +59,20 @@ FAULTS = {
     "flare_speaks": "it prints something while it waits for its answer",
     "flare_swapped": "the archive is exchanged during the upload",
     "flare_refused": "Datadog refuses the case",
-    "flare_api_key": "Datadog does not accept the API key",
+    "flare_api_key": "Datadog, or a proxy, answers 403",
     "flare_api_key_missing": "the Agent has no API key",
-    "flare_retries": "Datadog's service is down, also after three attempts",
-    "flare_http_error": "Datadog's service answers 413, on an older Agent",
-    "flare_unreachable": "Datadog's service cannot be reached",
-    "flare_unreachable_old": "Datadog's service cannot be reached, on an older Agent",
-    "flare_content_type": "a proxy answers in Datadog's place",
+    "flare_retries": "three attempts are answered 503, and none arrives",
+    "flare_retries_arrive": "three attempts arrive whole, and a proxy answers each with 504",
+    "flare_times_out": "three attempts arrive whole, and none is answered in time",
+    "flare_end_of_answer": "it arrives whole, and the connection ends without an answer",
+    "flare_http_error": "it arrives whole, and the answer is 502, on an older Agent",
+    "flare_too_large": "a proxy answers 413",
+    "flare_unreachable": "the question where to send is answered 502",
+    "flare_unreachable_old": "the question where to send is answered 502, on an older Agent",
+    "flare_proxy_login": "a proxy wants to know who is asking",
+    "flare_content_type": "a proxy answers with a page in Datadog's place",
+    "flare_no_content_type": "it arrives whole, and a proxy takes the answer's headers away",
+    "flare_garbled": "it arrives whole, and the answer is cut short",
     "flare_silent": "it says nothing of the upload",
     "flare_contradiction": "it says that the upload succeeded, and that it failed",
     "flare_not_taken": "it takes a yes for a no",
@@ -73,8 +80,51 @@ FAULTS = {
     "flare_upload_hangs": "the upload never ends",
     "flare_upload_dies": "it is killed during the upload",
     "flare_ignores_no": "it uploads although the answer is no",
+    "flare_to_host": "its dd_url is a host that is none of Datadog's",
+    "flare_to_lookalike": "its dd_url looks like Datadog's and is not",
+    "flare_to_user": "its dd_url has Datadog's name where a user's belongs",
+    "flare_to_dd_url": "its dd_url and its site differ",
+    "flare_to_environment": "its environment names another site than its file",
+    "flare_to_unmerged": "no dump of its settings is there, and its environment names a host that is none of Datadog's",
+    "flare_to_file": "no dump of its settings is there, and only its file names a site",
+    "flare_to_default": "its settings name no site",
+    "flare_to_commented": "its settings have comments, quotes and Windows' line ends",
+    "flare_to_plain_http": "its dd_url is without encryption",
+    "flare_to_nowhere": "nothing in the archive tells where it goes",
 }
 """What can be wrong with a stand-in Agent's flare, in words."""
+
+DESTINATIONS = {
+    # By fault: the dump of its settings, its file, its environment (None: not in the archive), and the host it sends to.
+    "": ("site: datadoghq.com\n", "site: datadoghq.com\n", "DD_SITE=datadoghq.com", "app.datadoghq.com"),
+    "flare_to_host": (
+        "dd_url: https://flares.example.net:8443\nsite: datadoghq.com\n",
+        "",
+        "",
+        "flares.example.net:8443",
+    ),
+    "flare_to_lookalike": ("dd_url: https://app.datadoghq.com.example.net\n", "", "", "app.datadoghq.com.example.net"),
+    "flare_to_user": ("dd_url: https://app.datadoghq.com@example.net/\n", "", "", "example.net"),
+    "flare_to_dd_url": ("site: datadoghq.eu\ndd_url: https://app.us3.datadoghq.com\n", "", "", "app.us3.datadoghq.com"),
+    "flare_to_environment": (
+        "site: us5.datadoghq.com\n",
+        "site: datadoghq.eu\n",
+        "DD_SITE=us5.datadoghq.com",
+        "app.us5.datadoghq.com",
+    ),
+    "flare_to_unmerged": (None, "site: datadoghq.eu\n", "DD_URL=https://flares.example.net", "flares.example.net"),
+    "flare_to_file": (None, "site: ap1.datadoghq.com\n", None, "app.ap1.datadoghq.com"),
+    "flare_to_default": ('site: ""\ndd_url: ""\nlogs_config:\n  dd_url: example.net\n', "", "", "app.datadoghq.com"),
+    "flare_to_commented": (
+        "# site: example.net\r\nsite: \"datadoghq.eu\" # not example.net\r\ndd_url: ''  # dd_url: https://example.net\r\n",
+        "",
+        "",
+        "app.datadoghq.eu",
+    ),
+    "flare_to_plain_http": ("dd_url: http://app.datadoghq.com\n", "", "", "app.datadoghq.com"),
+    "flare_to_nowhere": (None, None, None, "app.datadoghq.com"),
+}
+"""The settings that say where a flare goes. `app.` stands for what the Agent makes of it, `X-Y-Z-flare.agent.`."""
 
 CONFIRMATION = "Are you sure you want to upload a flare? [y/N]"
 LEDGER = "flare-ledger.jsonl"
@@ -117,6 +167,9 @@ class Flare:
         self._binary = os.path.basename(argv[0])  # noqa: PTH119
         self._fault = str(behaviour.get("fault", ""))
         self._delay_s = float(behaviour.get("delay_s", 0.0))
+        numbers = str(behaviour.get("version", "7.70.1")).split("-")[0].split(".")
+        self._removes = self._binary != "security-agent" and int(numbers[1]) >= 78
+        self._host = _sent_to(DESTINATIONS.get(self._fault, DESTINATIONS[""])[3], numbers)
         self._folder = folder
         self._local = False
         words = [word for word in argv[2:] if not word.startswith("-")]
@@ -155,6 +208,8 @@ class Flare:
             self._fail("unknown flag: --no-color")
         if "--local" in self._argv and self._binary == "security-agent":
             self._fail("unknown flag: --local")
+        if "--keep-archive" in self._argv and not self._removes:
+            self._fail("unknown flag: --keep-archive")
 
     # -- building -------------------------------------------------------------------------------------------
 
@@ -282,22 +337,31 @@ class Flare:
             os.kill(os.getpid(), signal.SIGKILL)
         while fault == "flare_upload_hangs":
             signal.pause()
+        for _ in range(_ARRIVALS.get(fault, 0)):
+            self._arrive()
         if fault in _REFUSALS:
             said, error = _REFUSALS[fault]
             self._write("refused", archive=self._path)
             self._say(said)
-            self._fail(error)
+            self._fail(error.replace("<host>", self._host))
         if fault == "flare_swapped":
             self._change()
-        with open(self._path, "rb") as file:  # noqa: PTH123
-            digest = hashlib.sha256(file.read()).hexdigest()
-        self._write("uploaded", archive=self._path, sha256=digest, case=self._case, email=self._email)
+        self._arrive()
+        if self._removes and "--keep-archive" not in self._argv:
+            os.unlink(self._path)  # noqa: PTH108
         number = "0" if fault == "flare_case_0" else self._case or "9000001"
         success = "Your logs were successfully uploaded. For future reference, your internal case id is %s" % number
         self._say("" if fault == "flare_silent" else success)
         if fault == "flare_contradiction":
             self._fail("unexpected end of JSON input")
         self._end(0)
+
+    def _arrive(self) -> None:
+        """One complete POST: the archive is opened for it, each time anew."""
+        with open(self._path, "rb") as file:  # noqa: PTH123
+            digest = hashlib.sha256(file.read()).hexdigest()
+        facts = {"sha256": digest, "case": self._case, "email": self._email, "host": self._host}
+        self._write("uploaded", archive=self._path, **facts)
 
     # -- how ------------------------------------------------------------------------------------------------
 
@@ -345,26 +409,59 @@ _REFUSALS = {
     ),
     "flare_api_key_missing": ("", "HTTP 403 Forbidden: API key is missing"),
     "flare_retries": (
-        _UNDESERIALISED,
-        "failed to send flare after 3 attempts: HTTP 503 503 Service Unavailable\nServer returned:\n<html>down</html>",
+        "",
+        "failed to send flare after 3 attempts: HTTP 503 Service Unavailable\nServer returned:\n<html>down</html>",
     ),
-    "flare_http_error": (
+    "flare_retries_arrive": (
+        "",
+        "failed to send flare after 3 attempts: HTTP 504 Gateway Timeout\nServer returned:\n<html>gateway</html>",
+    ),
+    "flare_times_out": (
+        "",
+        (
+            'failed to send flare after 3 attempts: Post "https://<host>/support/flare": net/http: request canceled'
+            " (Client.Timeout exceeded while awaiting headers)"
+        ),
+    ),
+    "flare_end_of_answer": ("", 'Post "https://<host>/support/flare": EOF'),
+    "flare_http_error": (_UNDESERIALISED, "HTTP 502 502 Bad Gateway\nServer returned:\n<html>bad</html>"),
+    "flare_too_large": (
         _UNDESERIALISED,
         "HTTP 413 413 Request Entity Too Large\nServer returned:\n<html>too large</html>",
     ),
     "flare_unreachable": (
         "",
-        (
-            "failed to send flare after 3 attempts: We couldn't reach the flare backend"
-            " https://7-70-1-flare.agent.datadoghq.com/support/flare via redirects: 502 Bad Gateway"
-        ),
+        "We couldn't reach the flare backend https://<host>/support/flare via redirects: 502 Bad Gateway",
     ),
     "flare_unreachable_old": ("", "Could not determine flare URL via redirects: 502 Bad Gateway"),
+    "flare_proxy_login": ("", 'Head "https://<host>/support/flare": Proxy Authentication Required'),
     "flare_content_type": (
         _UNDESERIALISED,
         "Server returned a 200 but with an unknown content-type text/html\nServer returned:\n<html>Sign in</html>",
     ),
+    "flare_no_content_type": (
+        _UNDESERIALISED,
+        'Server returned a 200 but with no content-type header\nServer returned:\n{"case_id": 1}',
+    ),
+    "flare_garbled": (_UNDESERIALISED, 'unexpected end of JSON input\nServer returned:\n{"case_'),
 }
+_ARRIVALS = {
+    "flare_retries_arrive": 3,
+    "flare_times_out": 3,
+    "flare_end_of_answer": 1,
+    "flare_http_error": 1,
+    "flare_no_content_type": 1,
+    "flare_garbled": 1,
+}
+"""How many complete uploads came before the failure that the Agent saw."""
+
+
+def _sent_to(host: str, numbers: Sequence[str]) -> str:
+    ours = any(host == "app." + site for site in _SITES)
+    return "%s-flare.agent.%s" % ("-".join(numbers), host[4:]) if ours else host
+
+
+_SITES = ("datadoghq.com", "us3.datadoghq.com", "us5.datadoghq.com", "ap1.datadoghq.com", "datadoghq.eu")
 
 
 def members(binary: str, fault: str = "", *, local: bool = False) -> Dict[str, bytes]:
@@ -377,10 +474,7 @@ def members(binary: str, fault: str = "", *, local: bool = False) -> Dict[str, b
         for number in range(400)
     )
     found = {
-        "etc/datadog.yaml": 'api_key: "%s"\nsite: datadoghq.com\ntags: [env:prod]\n' % stars,
-        "runtime_config_dump.yaml": 'api_key: "%s"\nsite: datadoghq.com\nproxy:\n  https: http://csm:********@proxy.example\n'
-        % stars,
-        "envvars.log": "DD_SITE=datadoghq.com\nDD_HOSTNAME=node-1\n",
+        **settings(fault, stars),
         "logs/%s.log" % binary: log + "pid %d at %r\n" % (os.getpid(), time.time()),
         "permissions.log": "File path | mode | owner\n",
     }
@@ -401,6 +495,23 @@ def members(binary: str, fault: str = "", *, local: bool = False) -> Dict[str, b
     packed = {"%s/%s" % (host, name): text.encode() for name, text in found.items()}
     packed["%s/expvar/heap.profile" % host] = bytes(range(256)) * 8
     return packed
+
+
+def settings(fault: str, stars: str) -> Dict[str, str]:
+    """The files of an archive that say where it goes."""
+    dump, file, environment, _ = DESTINATIONS.get(fault, DESTINATIONS[""])
+    found = {}
+    if file is not None:
+        found["etc/datadog.yaml"] = 'api_key: "%s"\n%stags: [env:prod]\n' % (stars, file)
+    if dump is not None:
+        found["runtime_config_dump.yaml"] = 'api_key: "%s"\n%sproxy:\n  https: http://csm:********@proxy.example\n' % (
+            stars,
+            dump,
+        )
+    if environment is not None:
+        lines = ["Found the following envvars:", " -  DD_HOSTNAME=node-1"]
+        found["envvars.log"] = "\n".join(lines + [" -  " + environment] * bool(environment)) + "\n"
+    return found
 
 
 def pack(files: Dict[str, bytes], fault: str = "") -> bytes:

@@ -192,15 +192,37 @@ FLARE: Mapping[str, Kind] = {
         _MEDIUM, _UNKNOWN, "The archive could not be checked again before the upload: {detail}."
     ),
     "flare.left_behind": Kind(_INFO, Verdict.SKIPPED, "The archive still lies in {detail}."),
-    # `y` was written.
+    "flare.may_be_left_behind": Kind(
+        _INFO, Verdict.SKIPPED, "The archive may still lie in {detail}: an Agent removes it only once it was uploaded."
+    ),
+    # `y` was written. `fail` means that nothing arrived for certain, `unknown` that it may have.
     "flare.refused": Kind(_MEDIUM, _FAIL, "Datadog refused the flare: {detail}."),
-    "flare.api_key": Kind(_HIGH, _FAIL, "Datadog does not accept the Agent's API key."),
-    "flare.retries_exhausted": Kind(_MEDIUM, _FAIL, "The upload failed, and so did the Agent's own retries: {detail}."),
-    "flare.backend_unreachable": Kind(_MEDIUM, _FAIL, "The Agent did not reach Datadog's flare service: {detail}."),
-    "flare.http_error": Kind(_MEDIUM, _FAIL, "Datadog's flare service answered with an error: {detail}."),
-    "flare.bad_response": Kind(_MEDIUM, _FAIL, "What answered the Agent was not Datadog's flare service: {detail}."),
-    "flare.upload_failed": Kind(_MEDIUM, _FAIL, "The upload failed: {detail}."),
-    "flare.not_taken": Kind(_MEDIUM, _UNKNOWN, "The Agent took the approval for a no, and uploaded nothing."),
+    "flare.api_key": Kind(_HIGH, _FAIL, "The upload was refused with 403, by Datadog or a proxy: {detail}."),
+    "flare.http_refused": Kind(_MEDIUM, _FAIL, "The upload was refused, by Datadog or a proxy: {detail}."),
+    "flare.backend_unreachable": Kind(
+        _MEDIUM, _FAIL, "The Agent did not reach Datadog's flare service, and sent nothing: {detail}."
+    ),
+    "flare.not_taken": Kind(_MEDIUM, _FAIL, "The Agent took the approval for a no, and uploaded nothing."),
+    "flare.retries_exhausted": Kind(
+        _MEDIUM, _UNKNOWN, "None of the Agent's attempts was confirmed, and each of them may have arrived: {detail}."
+    ),
+    "flare.no_answer": Kind(
+        _MEDIUM, _UNKNOWN, "The Agent sent the archive and got no answer, so it may have arrived: {detail}."
+    ),
+    "flare.http_error": Kind(
+        _MEDIUM, _UNKNOWN, "The upload was answered with an error, and may have arrived all the same: {detail}."
+    ),
+    "flare.answer_unreadable": Kind(
+        _MEDIUM, _UNKNOWN, "The Agent could not read the answer to its upload, which may have arrived: {detail}."
+    ),
+    "flare.bad_response": Kind(
+        _MEDIUM,
+        _UNKNOWN,
+        "By its headers, what answered the upload was not Datadog's flare service; it may have passed it on: {detail}.",
+    ),
+    "flare.upload_failed": Kind(
+        _MEDIUM, _UNKNOWN, "The Agent's upload ended with an error, and may have arrived all the same: {detail}."
+    ),
     "flare.unclear": Kind(_MEDIUM, _UNKNOWN, "The Agent did not say what became of the upload."),
     "flare.contradiction": Kind(_MEDIUM, _UNKNOWN, "The Agent said that the upload succeeded, and that it failed."),
     "flare.upload_timeout": Kind(
@@ -219,6 +241,7 @@ FLARE: Mapping[str, Kind] = {
         _UNKNOWN,
         "The archive changed while it was uploaded: Datadog may have another one than was approved.",
     ),
+    "flare.no_copy": Kind(_INFO, Verdict.SKIPPED, "No copy of the archive was kept: {detail}."),
     "flare.not_rechecked_after": Kind(
         _LOW, Verdict.WARN, "Whether the archive stayed the same during the upload could not be checked: {detail}."
     ),

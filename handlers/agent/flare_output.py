@@ -29,12 +29,15 @@ _LOCALLY = re.compile(r"^Initiating flare locally", re.MULTILINE)
 _LOCAL_REASON = re.compile(
     r"^(?:The agent ran into an error while making the flare|The agent was unable to make)[^\n]*", re.MULTILINE
 )
+_CONFIRMED = "Your logs were successfully uploaded"
 _UPLOADED = re.compile(
-    r"^Your logs were successfully uploaded\. For future reference, your internal case id is (\d{1,20})\s*$",
+    rf"^{_CONFIRMED}\. For future reference, your internal case id is (\d{{1,20}})[ \t]*\n",
     re.MULTILINE,
 )
+"""The whole line, its end included: a number that was cut short is another case's."""
 _REFUSED = re.compile(r"^An error occurred while uploading the flare: ([^\n]*)", re.MULTILINE)
-_ERROR = re.compile(r"^Error: [^\n]*(?:\n(?!\s*$)[^\n]*){0,4}", re.MULTILINE)
+_UNDESERIALISED = "could not deserialize response body"
+_ERROR = re.compile(r"^Error: ([^\n]*)(?:\n(?!\s*$)[^\n]*){0,4}", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Trouble:
 
     code: str
     words: str
+    detail: str = ""
+    """The words that a finding's summary quotes; empty for the first of `words`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ def read_early_end(stdout: bytes, stderr: bytes, exit_status: int) -> Trouble:
     out, err = _text(stdout), _text(stderr)
     said = (err.strip() or out.strip())[-1000:]
     both = f"{out}\n{err}"
-    if _UPLOADED.search(out):
+    if re.search(rf"^{_CONFIRMED}", out, re.MULTILINE):
         return Trouble("flare.uploaded_unasked", said)
     for words, code in _EARLY:
         if words.search(both):
@@ -133,36 +138,59 @@ def read_answer(stdout: bytes, stderr: bytes, exit_status: int | None) -> Upload
     """
     What came of `y`, from all that was printed. `exit_status` is `None` when it was not seen.
 
-    Only Datadog's own confirmation counts as uploaded, and only when nothing contradicts it.
+    Only Datadog's own confirmation counts as uploaded, and only when nothing contradicts it. A code whose verdict is
+    `fail` means that nothing arrived for certain; every other code leaves it open.
     """
     out, err = _text(stdout).rpartition(CONFIRMATION)[2], _text(stderr)
     uploaded, refused, error = _UPLOADED.findall(out), _REFUSED.search(out), _ERROR.search(err)
     words = "\n".join(part for part in (out.strip(), error[0] if error else "") if part)
-    if len(uploaded) == 1 and not refused and not error and exit_status in (0, None):
-        return Uploaded("" if int(uploaded[0]) == 0 else uploaded[0], words)
-    if uploaded:
+    claims = len(re.findall(rf"^{_CONFIRMED}", out, re.MULTILINE))
+    if claims and (claims > 1 or refused or error or exit_status):
         return Trouble("flare.contradiction", words)
+    if uploaded:
+        return Uploaded("" if int(uploaded[0]) == 0 else uploaded[0], words)
     if exit_status is None:
         return Trouble("flare.upload_lost", words)
-    if error or refused or exit_status:
-        return Trouble(_failure(out, error[0] if error else "", refused is not None), words)
-    return Trouble("flare.not_taken" if re.search(r"^Aborting\.", out, re.MULTILINE) else "flare.unclear", words)
+    if exit_status == 0:
+        aborted = not error and re.search(r"^Aborting\.", out, re.MULTILINE)
+        return Trouble("flare.not_taken" if aborted else "flare.unclear", words)
+    return _failure(out, error[1] if error else "", words)
 
 
-def _failure(out: str, error: str, refused: bool) -> str:
-    for words, code in _FAILURES:
-        if words.search(error) or words.search(out):
-            return code
-    return "flare.refused" if refused else "flare.upload_failed"
+def _failure(out: str, error: str, words: str) -> Trouble:
+    """
+    By the first line of the Agent's error, which is its own; what follows is quoted from whoever answered.
+
+    The Agent asks once for the address to send to (HEAD) and then sends up to three times, so a failure of the former
+    means that nothing was sent, and a failure of the latter says nothing of earlier attempts
+    (comp/core/flare/impl/send_flare.go@09f9c5de, `SendTo`).
+    """
+    for begins, code in _FAILURES:
+        if begins.match(error):
+            return Trouble(code, words, error)
+    if (refused := _REFUSED.search(out)) and error:
+        return Trouble("flare.refused", words, refused[1])
+    code = "flare.answer_unreadable" if _UNDESERIALISED in out else "flare.upload_failed"
+    return Trouble(code, words, error)
 
 
 _FAILURES = (
-    (re.compile(r"HTTP 403|api key", re.IGNORECASE), "flare.api_key"),
-    (re.compile(r"couldn't reach the flare backend|Could not determine flare URL"), "flare.backend_unreachable"),
     (re.compile(r"failed to send flare after \d+ attempts"), "flare.retries_exhausted"),
-    (re.compile(r"\bHTTP \d{3}\b"), "flare.http_error"),
-    (re.compile(r"unknown content-type|no content-type header|could not deserialize"), "flare.bad_response"),
+    (
+        re.compile(r"We couldn't reach the flare backend|Could not determine flare URL|Head [\"h]"),
+        "flare.backend_unreachable",
+    ),
+    (re.compile(r"HTTP 403\b"), "flare.api_key"),
+    (re.compile(r"HTTP (?!408|499)4\d\d\b"), "flare.http_refused"),
+    (re.compile(r"HTTP \d{3}\b"), "flare.http_error"),
+    (re.compile(r"Post [\"h]"), "flare.no_answer"),
+    (re.compile(r"Server returned a 200 but with an unknown content-type"), "flare.bad_response"),
+    (re.compile(r"Server returned a 200 but with no content-type|unexpected end of JSON"), "flare.answer_unreadable"),
 )
+"""
+What the first line of an error begins with. Of the 4xx, 408 and 499 are a proxy's words for a request that was cut short,
+perhaps after it had been passed on; the others refuse it. `Head "…"` and `Post "…"` are Go's words for a request without an answer.
+"""
 
 
 def _lines(data: bytes) -> list[str]:

@@ -12,14 +12,15 @@ the command again to upload would build another archive than the one that was lo
 `y` is written in one place only (`HeldFlare.approve`), after the known question was seen and nothing after it,
 and when the archive's hash is that of the review. Whatever else happens writes `n` or ends the process.
 
-**What a hash before the upload can and cannot do.** The Agent opens the archive after it reads `y`, so whoever
-may write in its temporary directory could exchange the archive between csm's last look and that moment; neither
-the Agent nor a platform offers a way to hand it an open file. The window is kept to one message on an open
-connection; the archive is hashed again after the upload, and a difference is a critical finding.
+**What a hash before the upload can and cannot do.** The Agent opens the archive after it read `y` and Datadog
+answered a HEAD request, which may take 60 s, and opens it again for each of up to three attempts. Whoever may write
+in its temporary directory could exchange the archive between csm's last look and those moments; neither the Agent nor
+a platform offers a way to hand it an open file. Where the archive is still there after the upload, it is hashed
+again, and a difference is a critical finding; from about 7.78 the Agent has removed it by then.
 """
 
-from handlers.flare.holding import HeldFlare, hold
+from handlers.flare.holding import HeldFlare, NoCopy, hold
 from handlers.flare.request import FlareRequest, FlareSettings
-from handlers.flare.results import FlareFailed
+from handlers.flare.results import FlareFailed, whom_to_ask
 
-__all__ = ["FlareFailed", "FlareRequest", "FlareSettings", "HeldFlare", "hold"]
+__all__ = ["FlareFailed", "FlareRequest", "FlareSettings", "HeldFlare", "NoCopy", "hold", "whom_to_ask"]

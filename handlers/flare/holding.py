@@ -8,16 +8,21 @@ from typing import Literal
 
 from handlers.agent.findings import KINDS
 from handlers.agent.flare_output import Trouble, Uploaded, read_answer
-from handlers.errors import ExecError, OutputLimitExceeded
+from handlers.errors import CsmError, ExecError, OutputLimitExceeded
 from handlers.executors.base import Executor
 from handlers.flare.archive import Archive, ArchiveTrouble
 from handlers.flare.building import Building
 from handlers.flare.request import DEFAULTS, FlareRequest, FlareSettings
-from handlers.flare.results import Account
+from handlers.flare.results import Account, whom_to_ask
 from handlers.flare.waiting import Waiting
 from handlers.model import Agent, AgentResult, Finding, FlareOutcome, FlareReview, Verdict, worst
 from handlers.ports import Clock, Scratch
 from handlers.redaction import clean
+
+
+class NoCopy(CsmError):
+    """No copy of the archive can be had. `str(error)` says why, for people."""
+
 
 Kind = Literal["uploaded", "declined", "not_uploaded", "failed", "in_doubt"]
 
@@ -57,6 +62,8 @@ class HeldFlare:
         self._account = account
         self._settings = settings
         self._decided = False
+        self._seen_changed = ""
+        """The hash of what was copied, where that was not the reviewed archive."""
         self.review = review
         """What is about to leave."""
 
@@ -85,6 +92,7 @@ class HeldFlare:
             return self._gone()
         if spoke := self._process.spoke_on:
             return await self._not_uploaded(self._account.finding("flare.spoke_on", evidence=spoke))
+        self._account.ask = whom_to_ask(self._account.agent, self.review, self._account.clock.now())
         try:
             await self._process.yes()
         except ExecError as error:
@@ -96,20 +104,24 @@ class HeldFlare:
         self._decide()
         return await self._declined("declined", Verdict.SKIPPED, reason, ())
 
-    async def copy(self, most_bytes: int) -> bytes | None:
+    async def copy(self, most_bytes: int) -> bytes:
         """
-        The approved archive's bytes, for a copy that somebody asked for; only after `approve`.
+        The archive's bytes, for a copy that somebody asked for. Only once it is approved, and before `approve`: from
+        about 7.78 the Agent removes the archive that it uploaded.
 
-        `None` when it is larger than that, cannot be read, or is not the reviewed one any more.
+        Raises `NoCopy` where it cannot be had. When it is not the reviewed one any more, `approve` uploads nothing.
         """
-        assert self.answered, "no byte of an archive leaves before it is approved"
+        assert not self._decided, "the copy is taken before the answer"
         if self.review.size > most_bytes:
-            return None
+            raise NoCopy(f"it is larger than {most_bytes // 1024**2} MiB")
         try:
             data, sha256 = await self._archive.copy(most_bytes)
-        except ArchiveTrouble:
-            return None
-        return data if sha256 == self.review.sha256 else None
+        except ArchiveTrouble as trouble:
+            raise NoCopy(self._words(trouble)) from trouble
+        if sha256 != self.review.sha256:
+            self._seen_changed = sha256
+            raise NoCopy("it is not the reviewed one any more")
+        return data
 
     def _decide(self) -> None:
         assert not self._decided, "a flare is decided once"
@@ -118,7 +130,7 @@ class HeldFlare:
     async def _changed(self) -> Finding | None:
         """What speaks against this archive being the one that was reviewed."""
         try:
-            now = await self._archive.sha256()
+            now = self._seen_changed or await self._archive.sha256()
         except ArchiveTrouble as trouble:
             code = "flare.vanished" if trouble.code == "flare.archive_missing" else "flare.not_rechecked"
             return self._account.finding(code, self._words(trouble), trouble.evidence)
@@ -158,26 +170,34 @@ class HeldFlare:
         answer = read_answer(process.stdout, process.stderr, process.exit_status)
         if isinstance(answer, Uploaded):
             return await self._confirmed(answer)
-        lines = answer.words.splitlines()
+        first = next(iter(answer.words.splitlines()), "it said nothing")
         evidence = self._said() or str(process.lost or "it said nothing")
-        finding = self._account.finding(answer.code, lines[0] if lines else "it said nothing", evidence)
+        finding = self._account.finding(answer.code, answer.detail or first, evidence)
         failed = KINDS[answer.code].verdict is Verdict.FAIL
         return self._result("failed" if failed else "in_doubt", finding, answer)
 
     async def _confirmed(self, answer: Uploaded) -> AgentResult:
         """Datadog has it. What is still to be said is whether it was the approved one, and all of it."""
         remarks = [self._account.finding("flare.local")] if self.review.local else []
-        try:
-            if await self._archive.sha256() != self.review.sha256:
-                remarks.append(self._account.finding("flare.changed_during_upload"))
-        except ArchiveTrouble as trouble:
-            remarks.append(self._account.finding("flare.not_rechecked_after", self._words(trouble), trouble.evidence))
+        if remark := await self._changed_during_upload():
+            remarks.append(remark)
         verdict = worst([Verdict.PASS, *(KINDS[remark.code].verdict for remark in remarks)])
         reason = f"Datadog has the archive, as case {answer.case}." if answer.case else "Datadog has the archive."
         return self._recorded("uploaded", verdict, reason, remarks, case=answer.case, message=answer.words)
 
+    async def _changed_during_upload(self) -> Finding | None:
+        """What the archive looks like after its upload. That it is gone is nothing to remark: the Agent removed it."""
+        try:
+            if await self._archive.sha256() != self.review.sha256:
+                return self._account.finding("flare.changed_during_upload")
+        except ArchiveTrouble as trouble:
+            if trouble.code != "flare.archive_missing":
+                return self._account.finding("flare.not_rechecked_after", self._words(trouble), trouble.evidence)
+        return None
+
     def _result(self, kind: Kind, finding: Finding, trouble: Trouble | None = None) -> AgentResult:
-        findings, words = (finding, self._left_behind()), trouble.words if trouble else ""
+        left = self._left_behind("flare.may_be_left_behind" if kind == "in_doubt" else "flare.left_behind")
+        findings, words = (finding, left), trouble.words if trouble else ""
         return self._recorded(kind, KINDS[finding.code].verdict, finding.summary, findings, message=words)
 
     def _recorded(
@@ -197,13 +217,13 @@ class HeldFlare:
     def _words(self, trouble: ArchiveTrouble) -> str:
         return self._account.finding(trouble.code, trouble.detail).summary
 
-    def _left_behind(self) -> Finding:
+    def _left_behind(self, code: str = "flare.left_behind") -> Finding:
         where = f"{self.review.container}: {self.review.path}" if self.review.container else self.review.path
-        return self._account.finding("flare.left_behind", where)
+        return self._account.finding(code, where)
 
     def _said(self) -> bytes:
         """What came after the question, and on stderr."""
         return b"\n".join(filter(None, (self._process.spoke_on, self._process.stderr[-4000:].strip())))
 
 
-__all__ = ["HeldFlare", "hold"]
+__all__ = ["HeldFlare", "NoCopy", "hold"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from handlers.agent.commands import Choice
 from handlers.agent.findings import KINDS
@@ -37,6 +38,16 @@ class FlareFailed(CsmError):
         return any(finding.code in _MAY_HAVE_UPLOADED for finding in self.result.findings)
 
 
+def whom_to_ask(agent: Agent, review: FlareReview, at: datetime) -> str:
+    """Whom to ask whether an upload of about that time arrived, and what they need to find it. A sentence or two."""
+    who = f"whoever runs {review.foreign_host}" if review.foreign_host else "Datadog's support"
+    case = f"for case {review.case}" if review.case else f"for a new case of {review.email}"
+    return (
+        f"Ask {who} whether the flare arrived, before another one is sent: {case}, from the host"
+        f" {agent.node or agent.name}, at about {at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, as {review.name}."
+    )
+
+
 _MAY_HAVE_UPLOADED = {"flare.uploaded_unasked", "flare.upload_timeout"}
 
 
@@ -51,6 +62,8 @@ class Account:
     choice: Choice | None = None
     invocations: list[Invocation] = field(default_factory=list)
     archive: str = ""
+    ask: str = ""
+    """Whom to ask should it not be seen whether the upload arrived: `whom_to_ask`."""
     _since: float = 0.0
 
     def begun(self, choice: Choice) -> None:
@@ -76,7 +89,9 @@ class Account:
                 agent=self.agent.name, detail=words or "it did not say why", container=container
             ),
             evidence=clean_lines(evidence) if isinstance(evidence, (bytes, str)) else tuple(evidence),
-            remediation=remediate(code, self.agent, self.version, container=container or "", archive=self.archive),
+            remediation=remediate(
+                code, self.agent, self.version, container=container or "", archive=self.archive, ask=self.ask
+            ),
         )
 
     def failed(self, finding: Finding) -> FlareFailed:

@@ -27,15 +27,15 @@ Steps = Callable[[Agent], tuple[Step, ...]]
 
 
 def remediate(
-    code: str, agent: Agent, version: AgentVersion | None, *, container: str = "", archive: str = ""
+    code: str, agent: Agent, version: AgentVersion | None, *, container: str = "", archive: str = "", ask: str = ""
 ) -> Remediation:
     """
     The advice for a finding on this Agent. Every code of `handlers.agent.findings` has one.
 
-    `container` and `archive` (a path there) make a flare's snippets exact.
+    `container`, `archive` (a path there) and `ask` (a sentence for an upload in doubt) make a flare's advice exact.
     """
     if code in flare.ADVICE:
-        return flare.advise(code, flare.Place(agent, container, archive))
+        return flare.advise(code, flare.Place(agent, container, archive, ask))
     if code in TC:
         return remediate_tc(code, agent, version, TcFacts())
     tests_itself = version is None or version.era >= AGENT_TESTS_ITSELF

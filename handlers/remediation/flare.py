@@ -18,6 +18,8 @@ class Place:
     agent: Agent
     container: str
     archive: str
+    ask: str = ""
+    """Whom to ask whether the flare arrived, and with which words."""
 
     def command(self, *argv: str) -> str:
         """What a person types to run `argv` there."""
@@ -53,11 +55,14 @@ SUDOERS = sudoers.rules(_AS_ROOT)
 
 Steps = Callable[[Place], tuple[Step, ...]]
 
+ASK = "Ask Datadog's support whether the flare arrived, before another one is sent."
+"""Of an upload that is in doubt. `Place.ask` takes its place where the case, the host and the time are known."""
+
 
 def advise(code: str, place: Place) -> Remediation:
     """The advice for one of the flare's findings."""
     summary, steps, docs = ADVICE[code]
-    return Remediation(summary=summary, steps=steps(place), docs=docs)
+    return Remediation(summary=summary.replace(ASK, place.ask or ASK), steps=steps(place), docs=docs)
 
 
 def _none(_place: Place) -> tuple[Step, ...]:
@@ -223,42 +228,42 @@ ADVICE: Mapping[str, tuple[str, Steps, tuple[str, ...]]] = {
     "flare.vanished": (f"See what cleans /tmp there. {_AGAIN}", _look, _FLARE),
     "flare.not_rechecked": (_AGAIN, _state, _FLARE),
     "flare.left_behind": ("Remove it when nobody needs it.", _remove, _FLARE),
+    "flare.may_be_left_behind": ("Remove it, if it is there, when nobody needs it.", _remove, _FLARE),
     "flare.refused": (
         "The words are Datadog's. Check that the case exists and is open, and that the e-mail address is the one of the case.",
         _none,
         _FLARE,
     ),
     "flare.api_key": (
-        "Check the Agent's API key and its site; a key is valid on one site only.",
+        "Check the Agent's API key and its site, since a key is valid on one site only; and whether a proxy forbids the upload.",
         _status,
-        (links.SITES, *_AGENT),
+        (links.SITES, links.PROXY, *_AGENT),
     ),
-    "flare.retries_exhausted": (f"See whether the Agent reaches Datadog at all. {_AGAIN}", _reach, (links.NETWORK,)),
+    "flare.http_refused": (
+        "The status says why; 413 and 407 are usually a proxy's. Let what is between the Agent and Datadog pass the upload.",
+        _reach,
+        (links.NETWORK, links.PROXY),
+    ),
     "flare.backend_unreachable": (
         "Let the Agent reach *.agent.<site> on port 443, or set its proxy.",
         _reach,
         (links.NETWORK, links.PROXY),
     ),
-    "flare.http_error": (
-        f"Wait a few minutes. {_AGAIN} If it stays so, look at what is between the Agent and Datadog.",
-        _reach,
-        (links.NETWORK,),
-    ),
+    "flare.not_taken": ("Send the flare by hand, and report the Agent's version to csm.", _by_hand, _FLARE),
+    "flare.retries_exhausted": (f"{ASK} Then see whether the Agent reaches Datadog at all.", _reach, (links.NETWORK,)),
+    "flare.no_answer": (f"{ASK} Then see what is between the Agent and Datadog.", _reach, (links.NETWORK,)),
+    "flare.http_error": (f"{ASK} Then see what is between the Agent and Datadog.", _reach, (links.NETWORK,)),
+    "flare.answer_unreadable": (f"{ASK} Then see what is between the Agent and Datadog.", _reach, (links.NETWORK,)),
     "flare.bad_response": (
-        "A proxy or a portal answers in Datadog's place. Check the Agent's proxy.",
+        f"{ASK} A proxy or a portal seems to answer in its place: check the Agent's proxy, and who has what it received.",
         _reach,
         (links.PROXY,),
     ),
-    "flare.upload_failed": (f"Read the evidence. {_AGAIN}", _reach, (links.NETWORK, *_FLARE)),
-    "flare.not_taken": ("Send the flare by hand, and report the Agent's version to csm.", _by_hand, _FLARE),
-    "flare.unclear": ("Ask Datadog's support whether they have it, before you send another one.", _none, _FLARE),
-    "flare.contradiction": ("Ask Datadog's support whether they have it, before you send another one.", _none, _FLARE),
-    "flare.upload_timeout": (
-        "Ask Datadog's support whether they have it, before you send another one.",
-        _reach,
-        _FLARE,
-    ),
-    "flare.upload_lost": ("Ask Datadog's support whether they have it, before you send another one.", _state, _FLARE),
+    "flare.upload_failed": (f"{ASK} Then read the evidence.", _reach, (links.NETWORK, *_FLARE)),
+    "flare.unclear": (ASK, _none, _FLARE),
+    "flare.contradiction": (ASK, _none, _FLARE),
+    "flare.upload_timeout": (ASK, _reach, _FLARE),
+    "flare.upload_lost": (ASK, _state, _FLARE),
     "flare.uploaded_despite_no": (
         "This is not how a Datadog Agent behaves. Ask Datadog's support to delete the flare, and find out what the binary is.",
         _look_and_log,
@@ -271,6 +276,11 @@ ADVICE: Mapping[str, tuple[str, Steps, tuple[str, ...]]] = {
     ),
     "flare.changed_during_upload": (
         "Find out who wrote to the archive, and ask Datadog's support to delete the flare.",
+        _look,
+        _FLARE,
+    ),
+    "flare.no_copy": (
+        "The upload went on without it. Where the archive still lies on the Agent, copy it from there.",
         _look,
         _FLARE,
     ),

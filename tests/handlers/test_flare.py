@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from bot.sandbox.flare_agent import FAULTS
 from handlers.agent.findings import FLARE, KINDS
 from handlers.agent.flare_archive import Bounds
 from handlers.errors import UsageError
-from handlers.flare import FlareFailed, FlareRequest, FlareSettings
+from handlers.flare import FlareFailed, FlareRequest, FlareSettings, NoCopy, whom_to_ask
 from handlers.model import Agent, Installation, Platform, Verdict
 from handlers.remediation import remediate
 from handlers.version import from_tag
@@ -69,18 +70,40 @@ NOT_UPLOADED: dict[str, tuple[str, str, int]] = {
     "flare_refused": ("failed", "flare.refused", 0),
     "flare_api_key": ("failed", "flare.api_key", 0),
     "flare_api_key_missing": ("failed", "flare.api_key", 0),
-    "flare_retries": ("failed", "flare.retries_exhausted", 0),
-    "flare_http_error": ("failed", "flare.http_error", 0),
+    "flare_too_large": ("failed", "flare.http_refused", 0),
     "flare_unreachable": ("failed", "flare.backend_unreachable", 0),
     "flare_unreachable_old": ("failed", "flare.backend_unreachable", 0),
-    "flare_content_type": ("failed", "flare.bad_response", 0),
-    "flare_not_taken": ("in_doubt", "flare.not_taken", 0),
+    "flare_proxy_login": ("failed", "flare.backend_unreachable", 0),
+    "flare_not_taken": ("failed", "flare.not_taken", 0),
+    "flare_retries": ("in_doubt", "flare.retries_exhausted", 0),
+    "flare_retries_arrive": ("in_doubt", "flare.retries_exhausted", 3),
+    "flare_times_out": ("in_doubt", "flare.retries_exhausted", 3),
+    "flare_end_of_answer": ("in_doubt", "flare.no_answer", 1),
+    "flare_http_error": ("in_doubt", "flare.http_error", 1),
+    "flare_content_type": ("in_doubt", "flare.bad_response", 0),
+    "flare_no_content_type": ("in_doubt", "flare.answer_unreadable", 1),
+    "flare_garbled": ("in_doubt", "flare.answer_unreadable", 1),
     "flare_silent": ("in_doubt", "flare.unclear", 1),
     "flare_contradiction": ("in_doubt", "flare.contradiction", 1),
     "flare_upload_hangs": ("in_doubt", "flare.upload_timeout", 0),
-    "flare_upload_dies": ("failed", "flare.upload_failed", 0),
+    "flare_upload_dies": ("in_doubt", "flare.upload_failed", 0),
 }
 """Faults, and what an approval comes to: kind of outcome, finding, and how many uploads there really were."""
+
+SENT_TO: dict[str, tuple[str, str]] = {
+    "flare_to_host": ("", "flares.example.net:8443"),
+    "flare_to_lookalike": ("", "app.datadoghq.com.example.net"),
+    "flare_to_user": ("", "example.net"),
+    "flare_to_dd_url": ("us3.datadoghq.com", "7-70-1-flare.agent.us3.datadoghq.com"),
+    "flare_to_environment": ("us5.datadoghq.com", "7-70-1-flare.agent.us5.datadoghq.com"),
+    "flare_to_unmerged": ("", "flares.example.net"),
+    "flare_to_file": ("ap1.datadoghq.com", "7-70-1-flare.agent.ap1.datadoghq.com"),
+    "flare_to_default": ("datadoghq.com", "7-70-1-flare.agent.datadoghq.com"),
+    "flare_to_commented": ("datadoghq.eu", "7-70-1-flare.agent.datadoghq.eu"),
+    "flare_to_plain_http": ("datadoghq.com", "7-70-1-flare.agent.datadoghq.com"),
+    "flare_to_nowhere": ("", ""),
+}
+"""Faults of the destination, and what the review says of it: site and host."""
 
 WHILE_WAITING: dict[str, str] = {
     "flare_changes": "flare.changed",
@@ -98,7 +121,8 @@ async def agent(tmp_path: Path) -> AsyncIterator[OneAgent]:
 
 
 def test_every_fault_of_the_stand_in_is_covered() -> None:
-    assert {*NOT_REVIEWED, *UPLOADED, *NOT_UPLOADED, *WHILE_WAITING, "flare_ignores_no"} - {""} == set(FAULTS)
+    covered = {*NOT_REVIEWED, *UPLOADED, *NOT_UPLOADED, *SENT_TO, *WHILE_WAITING, "flare_ignores_no"}
+    assert covered - {""} == set(FAULTS)
     assert all(words and not words.endswith(".") for words in FAULTS.values())
 
 
@@ -148,11 +172,60 @@ async def test_an_upload_that_fails_is_told_as_what_it_was(agent: OneAgent, faul
     kind, code, uploads = NOT_UPLOADED[fault]
     assert result.flare is not None
     assert (result.flare.outcome.kind, result.flare.outcome.case) == (kind, "")
-    assert [finding.code for finding in result.findings] == [code, "flare.left_behind"]
-    assert result.verdict is KINDS[code].verdict
+    left = "flare.may_be_left_behind" if kind == "in_doubt" else "flare.left_behind"
+    assert [finding.code for finding in result.findings] == [code, left]
+    assert result.verdict is KINDS[code].verdict is (Verdict.UNKNOWN if kind == "in_doubt" else Verdict.FAIL)
     assert len(agent.uploads) == uploads
     assert "f0042" not in result.model_dump_json(), "the end of an API key"
     assert await agent.api.quiet()
+
+
+@pytest.mark.parametrize("fault", [fault for fault in NOT_UPLOADED if NOT_UPLOADED[fault][0] == "in_doubt"])
+async def test_an_upload_in_doubt_says_whom_to_ask_and_what(agent: OneAgent, fault: str) -> None:
+    agent.settings = dataclasses.replace(QUICK, upload_deadline_s=2) if fault == "flare_upload_hangs" else QUICK
+    async with agent.held(Behaviour(fault=fault)) as held:
+        result = await held.approve()
+
+    advice = result.findings[0].remediation
+    assert advice is not None
+    assert advice.summary.startswith("Ask Datadog's support whether the flare arrived, before another one is sent: ")
+    for word in ("case 1234567", "node-1", f"{held.review.built_at:%Y-%m-%d}", "UTC", held.review.name):
+        assert word in advice.summary
+
+
+async def test_of_an_upload_to_another_host_whoever_runs_that_is_asked(agent: OneAgent) -> None:
+    node = await agent.become(Behaviour())
+    async with agent.held(Behaviour(fault="flare_to_host")) as held:
+        review = held.review.model_copy(update={"case": ""})
+        asked = whom_to_ask(node, review, datetime(2026, 11, 28, 9, 5, tzinfo=UTC))
+
+    assert asked.startswith("Ask whoever runs flares.example.net:8443 whether the flare arrived")
+    assert "for a new case of ana@example.com, from the host node-1, at about 2026-11-28 09:05 UTC" in asked
+
+
+@pytest.mark.parametrize("fault", SENT_TO)
+async def test_the_destination_is_the_agents_own(agent: OneAgent, fault: str) -> None:
+    async with agent.held(Behaviour("7.70.1", fault=fault)) as held:
+        review = held.review
+        await held.approve()
+
+    assert (review.site, review.host) == SENT_TO[fault]
+    assert review.destination_source
+    (upload,) = [entry for entry in agent.api.ledger(POD) if entry["event"] == "uploaded"]
+    assert review.host in ("", upload["host"])
+    assert any("unencrypted" in warning for warning in review.warnings) is (fault == "flare_to_plain_http")
+    assert any("another destination" in warning for warning in review.warnings) is (
+        fault in {"flare_to_environment", "flare_to_unmerged"}
+    )
+
+
+@pytest.mark.parametrize("version", ["7.77.2", "7.78.0", "7.84.1"])
+async def test_an_archive_that_the_agent_removes_after_its_upload_was_uploaded(agent: OneAgent, version: str) -> None:
+    async with agent.held(Behaviour(version, security_agent=False)) as held:
+        result = await held.approve()
+
+    assert (result.verdict, result.findings) == (Verdict.PASS, ())
+    assert bool(agent.archives) is (version == "7.77.2")
 
 
 @pytest.mark.parametrize("fault", WHILE_WAITING)
@@ -310,17 +383,38 @@ async def test_without_pings_an_idle_connection_is_cut_and_told_as_lost(tmp_path
     assert result.findings[0].code == "flare.lost_waiting"
 
 
-async def test_a_copy_is_had_only_after_the_approval_and_only_of_the_reviewed_archive(agent: OneAgent) -> None:
-    async with agent.held(Behaviour()) as held:
+async def test_a_copy_is_the_reviewed_archive_and_is_had_before_the_answer(agent: OneAgent) -> None:
+    async with agent.held(Behaviour("7.78.0", security_agent=False)) as held:
+        data = await held.copy(10**6)
+        assert hashlib.sha256(data).hexdigest() == held.review.sha256
+        with pytest.raises(NoCopy, match="larger"):
+            await held.copy(10)
+        assert (await held.approve()).verdict is Verdict.PASS
         with pytest.raises(AssertionError):
             await held.copy(10**6)
-        await held.approve()
-        data = await held.copy(10**6)
-        assert data is not None
-        assert hashlib.sha256(data).hexdigest() == held.review.sha256
-        assert await held.copy(10) is None
-        meddle(Path(held.review.path), "longer")
-        assert await held.copy(10**6) is None
+
+
+async def test_a_copy_that_cannot_be_had_keeps_nothing_from_being_uploaded(agent: OneAgent) -> None:
+    async with agent.held(Behaviour()) as held:
+        with pytest.raises(NoCopy):
+            await held.copy(held.review.size - 1)
+        assert (await held.approve()).verdict is Verdict.PASS
+
+
+async def test_an_archive_that_was_another_one_when_it_was_copied_is_not_uploaded_also_when_it_is_back(
+    agent: OneAgent,
+) -> None:
+    async with agent.held(Behaviour()) as held:
+        (archive,) = agent.archives
+        reviewed = archive.read_bytes()
+        meddle(archive, "longer")
+        with pytest.raises(NoCopy, match="not the reviewed one"):
+            await held.copy(10**6)
+        archive.write_bytes(reviewed)
+        result = await held.approve()
+
+    assert result.findings[0].code == "flare.changed"
+    assert not agent.uploads
 
 
 async def test_a_flare_is_decided_once(agent: OneAgent) -> None:
