@@ -120,6 +120,11 @@ def _parser() -> argparse.ArgumentParser:
             answer = each.add_mutually_exclusive_group()
             answer.add_argument("--yes", action="store_true", help="approve without being asked")
             answer.add_argument("--no", action="store_true", help="build and review it, and decline")
+            each.add_argument(
+                "--confirm-host",
+                metavar="HOST",
+                help="with --yes: the host where it goes, if that is none of Datadog's",
+            )
     return parser
 
 

@@ -3,7 +3,8 @@
 
 Who sits at a terminal cannot be known as Slack knows who clicks; so where the policy wants four eyes, `--yes` is
 refused, and whoever answers names the second person, which is what the record then holds. Without a terminal to
-ask at, and without `--yes` or `--no`, the answer is no. Ctrl-C never uploads.
+ask at, and without `--yes` or `--no`, the answer is no. Ctrl-C never uploads. An archive that goes to a host that is
+none of Datadog's is approved only by naming that host: it is typed, or `--confirm-host` names it beforehand.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ class _Question:
         self._approvals = approvals
         self._four_eyes = four_eyes
         self._said = ""
+        self._host = (options.confirm_host or "").strip().lower()
+        """The host that was named, where the archive goes to one that is none of Datadog's."""
 
     def progress(self) -> None:
         """Say what is being done, once each."""
@@ -104,9 +107,14 @@ class _Question:
         request = self._held.request
         _say(review_text(review, self._held.progress.target, self._held.expires_at))
         by = await self._approver(review)
-        decision = "approve" if by else "decline"
         await self._approvals.decide(
-            request.id, decision, sha256=review.sha256, by=by or request.requested_by, at=time.time(), where="terminal"
+            request.id,
+            "approve" if by else "decline",
+            sha256=review.sha256,
+            by=by or request.requested_by,
+            at=time.time(),
+            where="terminal",
+            confirmed_host=self._host,
         )
         self._held.decided()
 
@@ -114,7 +122,7 @@ class _Question:
         """Who approves; nobody when it is declined."""
         asked_by = self._held.request.requested_by
         if self._options.yes or self._options.no:
-            return asked_by if self._options.yes else ""
+            return asked_by if self._options.yes and self._named(review) else ""
         if not sys.stdin.isatty():
             _say("There is no terminal to ask at, so it is declined; --yes and --no answer beforehand.")
             return ""
@@ -123,8 +131,23 @@ class _Question:
             who = await _line(f"Who else has looked at it? A name other than {asked_by}, or nothing to decline: ")
             if not who or who.casefold() == asked_by.casefold():
                 return ""
-        answer = await _line(f"{who}, upload this archive to {review.destination}? [y/N] ")
-        return who[:100] if answer in {"y", "Y"} else ""
+        return who[:100] if await self._wants(who, review) else ""
+
+    def _named(self, review: FlareReview) -> bool:
+        """Whether `--yes` may count; says what is missing where it may not."""
+        host = review.foreign_host
+        if self._host == host or not host:
+            return True
+        _say(f"{host} is none of Datadog's hosts, so --yes alone is refused and it is declined.")
+        _say(f"Once you know that host: --yes --confirm-host {host}")
+        return False
+
+    async def _wants(self, who: str, review: FlareReview) -> bool:
+        """Whether they say yes; where it does not go to Datadog, by typing the host."""
+        if not review.foreign_host:
+            return await _line(f"{who}, upload this archive to {review.destination}? [y/N] ") in {"y", "Y"}
+        self._host = (await _line(f"{who}, to upload it, type the host where it goes, or nothing to decline: ")).lower()
+        return self._host == review.foreign_host
 
 
 def _say(text: str) -> None:

@@ -13,21 +13,21 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
 
-from bot.flare_ending import BY_OUTCOME, WORDS, Ending, afterwards, ended_result, in_doubt
+from bot.flare_ending import BY_OUTCOME, WORDS, Ending, afterwards, ended_result, in_doubt, no_copy_kept
 from bot.progress import FlareProgress
 from bot.storage.approvals import OPEN, UNDECIDED, Approval, Approvals, State
 from bot.storage.store import RunRequest, Store
 from handlers.errors import NoAgents, TargetError
 from handlers.executors.base import Executor
-from handlers.flare import FlareFailed, FlareRequest
+from handlers.flare import FlareFailed, FlareRequest, NoCopy
 from handlers.model import (
     Agent,
     AgentResult,
@@ -61,8 +61,8 @@ class Held(Protocol):
         """Write `n`."""
         ...
 
-    async def copy(self, most_bytes: int) -> bytes | None:
-        """The archive's bytes, once it was approved; `None` when that very archive cannot be had."""
+    async def copy(self, most_bytes: int) -> bytes:
+        """The approved archive's bytes, before it is answered. Raises `NoCopy`; see `handlers.flare.HeldFlare.copy`."""
         ...
 
 
@@ -82,7 +82,10 @@ class Hold(Protocol):
 
 
 MOST_COPIED = 64 * 1024 * 1024
-"""Bytes of an archive of which a copy is kept; it is in memory once while it is."""
+"""Bytes of an archive of which a copy is kept. It is in memory from before the upload until it is in the thread."""
+
+COPIES_AT_ONCE = 4
+"""Copies that a process has in memory. One more is not waited for: its upload goes on without a copy."""
 
 _GIVEN_UP = (State.BUILDING, State.WAITING, State.APPROVED, State.DECLINED)
 """States in which nothing has been written yet."""
@@ -100,7 +103,8 @@ class FlareParts:
     """This process, this time."""
     expires_s: float
     keep_copy: bool = False
-    """Whether the archive is put into the thread, once it was approved."""
+    """Whether the archive is put into the thread, once it was uploaded."""
+    copies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COPIES_AT_ONCE))
 
 
 class Flare:
@@ -121,7 +125,7 @@ class Flare:
         self.on_review: Callable[[FlareReview], Awaitable[None]] = _nobody
         """Shows the review to people. When it fails, nothing is uploaded."""
         self.on_copy: Callable[[FlareReview, bytes], Awaitable[None]] | None = None
-        """Takes the approved archive, where a copy is to be kept. It must not fail."""
+        """Takes the uploaded archive, where a copy is to be kept. It must not fail."""
 
     @property
     def expires_at(self) -> float:
@@ -285,15 +289,56 @@ class Flare:
     # -- answering ------------------------------------------------------------------------------------------
 
     async def _approved(self, agent: Agent, held: Held) -> AgentResult:
-        if not await self._parts.approvals.begin_upload(self.request.id, self._parts.holder, held.review.sha256):
-            return await self._declined(agent, held, await self._ending())
+        """
+        Take the copy that is wanted, then upload. The copy comes first, since newer Agents remove what they uploaded.
+
+        While it is read nothing has been noted, so a stop or a cancellation still ends it without an upload.
+        """
+        async with self._copied(held) as (archive, why_not):
+            if self._over.is_set() and await self._gave_up(self._how):
+                return await self._declined(agent, held, self._how)
+            if not await self._parts.approvals.begin_upload(self.request.id, self._parts.holder, held.review.sha256):
+                return await self._declined(agent, held, await self._ending())
+            result = await self._uploaded(agent, held, why_not)
+            if self.on_copy and archive and result.flare and result.flare.outcome.kind == "uploaded":
+                await self.on_copy(held.review, archive)
+            return result
+
+    async def _uploaded(self, agent: Agent, held: Held, no_copy: str) -> AgentResult:
+        """Answer `y`, and keep what came of it."""
         self._to(State.UPLOADING, "Uploading")
-        result = await self._keep_result(await held.approve())
-        how = BY_OUTCOME[result.flare.outcome.kind] if result.flare else Ending.IN_DOUBT
-        await self._ended(how)
-        if self.on_copy and how is Ending.UPLOADED and (archive := await held.copy(MOST_COPIED)):
-            await self.on_copy(held.review, archive)
+        result = await held.approve()
+        if no_copy:
+            remark = no_copy_kept(agent, held.review, no_copy)
+            result = result.model_copy(update={"findings": (*result.findings, remark)})
+        await self._keep_result(result)
+        await self._ended(BY_OUTCOME[result.flare.outcome.kind] if result.flare else Ending.IN_DOUBT)
         return result
+
+    @asynccontextmanager
+    async def _copied(self, held: Held) -> AsyncIterator[tuple[bytes, str]]:
+        """The approved archive's bytes, or why there are none; neither where no copy is wanted."""
+        if self.on_copy is None:
+            yield b"", ""
+        elif self._parts.copies.locked():
+            yield b"", f"csm has {COPIES_AT_ONCE} others in memory"
+        else:
+            async with self._parts.copies:
+                self._to(State.APPROVED, "Reading the copy that is kept")
+                yield await self._copy(held)
+
+    async def _copy(self, held: Held) -> tuple[bytes, str]:
+        copying = asyncio.ensure_future(held.copy(MOST_COPIED))
+        over = asyncio.create_task(self._over.wait())
+        try:
+            await asyncio.wait({copying, over}, return_when=asyncio.FIRST_COMPLETED)
+            return (copying.result(), "") if copying.done() else (b"", "it was not read to its end")
+        except NoCopy as error:
+            return b"", str(error)
+        finally:
+            copying.cancel()
+            over.cancel()
+            await asyncio.wait({copying, over})
 
     async def _declined(self, agent: Agent, held: Held, how: Ending) -> AgentResult:
         result = await held.decline(WORDS[how])

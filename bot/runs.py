@@ -169,14 +169,18 @@ class Runs:
         if self._shared:
             await self._replicas.left(self.life)
 
-    async def decide(self, run: str, decision: str, *, sha256: str, by: str, where: str) -> bool:
+    async def decide(
+        self, run: str, decision: str, *, sha256: str, by: str, where: str, confirmed_host: str = ""
+    ) -> bool:
         """
         Record a person's decision on a flare, and let whoever holds the archive know. True when it is the one that counts.
 
-        Whether the person may decide is the caller's to know.
+        Whether the person may decide is the caller's to know; `confirmed_host` is as in `Approvals.decide`.
         """
         at = self._clock.now().timestamp()
-        counts = await self.approvals.decide(run, decision, sha256=sha256, by=by, at=at, where=where)
+        counts = await self.approvals.decide(
+            run, decision, sha256=sha256, by=by, at=at, where=where, confirmed_host=confirmed_host
+        )
         if counts:
             log.info("flare.decided", run=run, decision=decision, by=by, sha256=sha256)
             self._flares.decided(run)

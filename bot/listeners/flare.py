@@ -61,6 +61,11 @@ def register(app: AsyncApp, desk: Desk) -> None:
         tell(desk, body, await decide(desk, body, "approve", action["value"]))
         await ack()
 
+    @app.view("flare.confirm")
+    async def confirm(ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
+        errors = await confirmed(desk, body, view)
+        await (ack(response_action="errors", errors=errors) if errors else ack())
+
     @app.action("flare.decline")
     async def decline(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
         tell(desk, body, await decide(desk, body, "decline", action["value"]))
@@ -180,29 +185,113 @@ async def _accept(desk: Desk, user: str, asked: Asked, *, invocation: str) -> Pa
 
 async def decide(desk: Desk, body: Mapping[str, Any], decision: str, value: str) -> Payload | None:
     """Record the click, if it counts. Returns what its author alone is told."""
-    run, _, sha256 = value.partition(" ")
-    user, channel = origin(body)
+    return await _decide(desk, body, _Decision(decision, *_run_and_hash(value)))
+
+
+async def confirmed(desk: Desk, body: Mapping[str, Any], view: Mapping[str, Any]) -> dict[str, str]:
+    """
+    Record the approval of an archive that goes to a host that is none of Datadog's, with the host that was typed.
+
+    Returns what is wrong with what was typed, by block. What else keeps it from counting is told in the thread.
+    """
+    asked = _Confirming(**json.loads(view["private_metadata"]))
+    typed = modal.typed_host(view["state"]["values"])
+    row = await desk.runs.approvals.get(asked.run)
+    if row is not None and row.review is not None and typed != row.review.foreign_host:
+        return {"host": f"That is another host than {row.review.foreign_host}, so nothing was approved."}
+    there = {**body, "channel": {"id": asked.channel}, "message": {"thread_ts": asked.thread_ts, "ts": ""}}
+    tell(desk, there, await _decide(desk, there, _Decision("approve", asked.run, asked.sha256, typed)))
+    return {}
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """What a person wants to be recorded."""
+
+    decision: str
+    """`approve` or `decline`."""
+    run: str
+    sha256: str
+    host: str = ""
+    """The host that was typed, where it is none of Datadog's."""
+
+
+@dataclass(frozen=True)
+class _Confirming:
+    """What is being approved; kept in the modal while the host is typed."""
+
+    run: str
+    sha256: str
+    channel: str
+    thread_ts: str
+
+
+async def _decide(desk: Desk, body: Mapping[str, Any], wanted: _Decision) -> Payload | None:
+    """Whether the person may, whether it can still be decided, whether a host is to be named; then the record."""
     try:
-        row = await desk.runs.approvals.get(run)
+        row = await desk.runs.approvals.get(wanted.run)
         if row is None:
-            return ephemeral.notice(f"{run} is not known any more. Nothing is uploaded from here; ask again.")
-        person = await desk.directory.person(user)
+            return ephemeral.notice(f"{wanted.run} is not known any more. Nothing is uploaded from here; ask again.")
+        refusal = await _refusal(desk, body, row, wanted)
     except CsmError as error:
         return ephemeral.notice(str(error))
-    may = desk.policy.may_approve if decision == "approve" else desk.policy.may_decline
-    allowed = may(person, row.requested_by)
-    if not allowed.allowed:
-        refused = Entry("approval.refused", user, channel, run=run, command="flare", outcome="refused")
-        await desk.store.note(replace(refused, detail=f"{decision}: {allowed.reason}"))
-        return ephemeral.refusal(allowed.reason)
+    if refusal is not None:
+        return refusal
     if row.state in {State.BUILDING, State.WAITING} and not await desk.runs.holds(row.holder):
-        await desk.runs.give_up(run)
+        await desk.runs.give_up(row.run)
         return ephemeral.notice(WORDS[Ending.LOST])
-    if await desk.runs.decide(run, decision, sha256=sha256, by=user, where=channel):
+    if _must_name_a_host(row, wanted):
+        return await _ask_for_the_host(desk, body, row, wanted)
+    return await _record(desk, body, row, wanted)
+
+
+async def _refusal(desk: Desk, body: Mapping[str, Any], row: Approval, wanted: _Decision) -> Payload | None:
+    """Why the person may not decide this, on the record; `None` when they may."""
+    user, channel = origin(body)
+    may = desk.policy.may_approve if wanted.decision == "approve" else desk.policy.may_decline
+    allowed = may(await desk.directory.person(user), row.requested_by)
+    if allowed.allowed:
+        return None
+    refused = Entry("approval.refused", user, channel, run=row.run, command="flare", outcome="refused")
+    await desk.store.note(replace(refused, detail=f"{wanted.decision}: {allowed.reason}"))
+    return ephemeral.refusal(allowed.reason)
+
+
+async def _record(desk: Desk, body: Mapping[str, Any], row: Approval, wanted: _Decision) -> Payload | None:
+    """Put the decision into the store, where it counts or comes too late."""
+    user, channel = origin(body)
+    if await desk.runs.decide(
+        row.run, wanted.decision, sha256=wanted.sha256, by=user, where=channel, confirmed_host=wanted.host
+    ):
         return None  # the card says it, in a moment and to everybody
-    desk.errands.run(desk.runs.show_record(run), name=f"show the record of {run}")
-    again = await desk.runs.approvals.get(run)
-    return ephemeral.said(_too_late(again or row, sha256))
+    desk.errands.run(desk.runs.show_record(row.run), name=f"show the record of {row.run}")
+    again = await desk.runs.approvals.get(row.run)
+    return ephemeral.said(_too_late(again or row, wanted.sha256))
+
+
+def _must_name_a_host(row: Approval, wanted: _Decision) -> bool:
+    """Whether this approval is of the archive that waits, and lacks the host where that goes."""
+    waits = row.state is State.WAITING and row.review is not None and row.review.sha256 == wanted.sha256
+    foreign = row.review.foreign_host if row.review is not None else ""
+    return waits and wanted.decision == "approve" and wanted.host != foreign
+
+
+async def _ask_for_the_host(desk: Desk, body: Mapping[str, Any], row: Approval, wanted: _Decision) -> Payload | None:
+    assert row.review is not None, "it was looked at"
+    _, channel = origin(body)
+    thread_ts = str((body.get("message") or {}).get("thread_ts") or "")
+    asked = _Confirming(wanted.run, wanted.sha256, channel, thread_ts)
+    form = modal.confirm_host(row.review, json.dumps(asked.__dict__))
+    if await desk.messenger.open_view(str(body.get("trigger_id") or ""), form):
+        return None
+    return ephemeral.notice(
+        "Slack did not open the form in which the host is typed, so nothing was decided. Click again."
+    )
+
+
+def _run_and_hash(value: str) -> tuple[str, str]:
+    run, _, sha256 = value.partition(" ")
+    return run, sha256
 
 
 def _too_late(row: Approval, sha256: str) -> str:

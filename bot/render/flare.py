@@ -25,8 +25,8 @@ MOST_FILES = 8
 PORTAL = "https://help.datadoghq.com/hc/requests/"
 """Where Datadog shows a case to whoever may see it."""
 
-LEFT_BEHIND = "flare.left_behind"
-"""The finding that says where an archive still lies."""
+LEFT_BEHIND = frozenset({"flare.left_behind", "flare.may_be_left_behind"})
+"""The findings that say where an archive lies, or may lie."""
 
 _GLYPHS: Mapping[str, tuple[str, str]] = {
     "uploaded": ("✅", "Uploaded"),
@@ -44,7 +44,7 @@ _GLYPHS: Mapping[str, tuple[str, str]] = {
 }
 """By ending: a glyph and the words beside it."""
 
-_PERHAPS_THERE = frozenset({"uploaded", "failed", "in_doubt"})
+_PERHAPS_THERE = frozenset({"uploaded", "in_doubt"})
 """Endings after which an archive may be with Datadog, so `Prepare again` comes with a warning."""
 
 
@@ -91,14 +91,21 @@ def card(
     """What there is to decide about. Without buttons until it is known where the card is."""
     if not buttons:
         said = f"⏳ The review of the archive of {mrkdwn(where, 200)} is on its way"
-        return fit(Post("review", f"{said}.", (section(said), *_facts(review, requested_by))))
+        return fit(Post("review", f"{said}.", (*_alarm(review), section(said), *_facts(review, requested_by))))
     heading = f"✋ Look at this archive before it leaves {mrkdwn(where, 200)}"
-    blocks: list[Block] = [section(f"*{heading}*"), *_facts(review, requested_by), *_contents(review)]
+    blocks: list[Block] = [*_alarm(review), section(f"*{heading}*")]
+    blocks += [*_facts(review, requested_by), *_contents(review)]
     blocks += [section(f"⚠️ {mrkdwn(warning, 400)}") for warning in review.warnings[:5]]
     blocks += [preformatted(_command(review)), context(mrkdwn(_why(review), 400))]
     stands = f"Approving uploads this very archive, and no other. It may be approved until {clock(expires_at)}"
     blocks += [context(stands), actions(*_decisions(run, where, review))]
-    spoken = [heading, text.size(review), f"it goes to {_destination(review)}", f"asked by {person(requested_by)}"]
+    spoken = [
+        *map(mrkdwn, text.alarm(review)),
+        heading,
+        text.size(review),
+        f"it goes to {_destination(review)}",
+        f"asked by {person(requested_by)}",
+    ]
     spoken += [_sensitive_line(review), *(mrkdwn(warning) for warning in review.warnings[:5]), stands]
     return fit(Post("review", ". ".join(spoken) + ".", tuple(blocks)))
 
@@ -134,11 +141,25 @@ def clock(at: float) -> str:
 # -- how -------------------------------------------------------------------------------------------------------
 
 
+def _alarm(review: FlareReview) -> Iterator[Block]:
+    """The card's first line, where the archive does not go to Datadog or nobody can tell."""
+    for number, sentence in enumerate(text.alarm(review)):
+        said = mrkdwn(sentence, 600)
+        if host := mrkdwn(review.foreign_host, 300):
+            said = said.replace(host, f"`{host}`")  # Slack makes no link of what is code
+        yield section(said if number else f"🚨 *{said}*")
+
+
 def _facts(review: FlareReview, requested_by: str) -> Sequence[Block]:
     lines = [
         f"*Archive:* `{mrkdwn(review.name, 200)}`, {text.size(review)}",
         f"*SHA-256:* `{mrkdwn(review.sha256, 64)}`",
         f"*Goes to:* {_destination(review)}",
+        *(
+            [f"*By the Agent's settings:* {mrkdwn(review.destination_source, 300)}"]
+            if review.destination_source
+            else []
+        ),
         f"*Asked by:* {person(requested_by)}",
     ]
     return [section("\n".join(lines))]
@@ -168,7 +189,10 @@ def _case(case: str) -> str:
 
 
 def _destination(review: FlareReview) -> str:
-    return f"{mrkdwn(review.site, 60)}, {_case(review.case)}, as {mrkdwn(review.email, 320)}"
+    host = f"`{mrkdwn(review.host, 300)}`"
+    place = f"{host}, which is not Datadog's" if review.foreign_host else mrkdwn(review.place, 100)
+    place += f" ({host})" if review.host and review.site else ""
+    return f"{place}, {_case(review.case)}, as {mrkdwn(review.email, 320)}"
 
 
 def _command(review: FlareReview) -> str:
@@ -192,15 +216,16 @@ def _outcome(report: Report, ending: str) -> list[str]:
         lines.append(mrkdwn(report.reason, 1000))
     if ending == "uploaded" and not lines:
         lines.append(mrkdwn(report.reason, 500))
-    findings = [f for f in (result.findings if result else ()) if f.code != LEFT_BEHIND]
+    findings = [f for f in (result.findings if result else ()) if f.code not in LEFT_BEHIND]
     advice = [f.remediation.summary for f in findings if f.remediation]
+    lines += [mrkdwn(finding.summary, 500) for finding in findings if finding.code == "flare.no_copy"]
     lines += [f"*What to do:* {mrkdwn(each, 600)}" for each in ([report.remedy] if report.remedy else advice[:2])]
     return [line for line in lines if line]
 
 
 def _leftover(report: Report) -> Iterator[Block]:
     """Where the archive still lies, and how to remove it."""
-    findings = [finding for result in report.agents for finding in result.findings if finding.code == LEFT_BEHIND]
+    findings = [finding for result in report.agents for finding in result.findings if finding.code in LEFT_BEHIND]
     for finding in findings[:1]:
         yield section(f"{mrkdwn(finding.summary, 500)} To remove it:")
         for step in finding.remediation.steps[:1] if finding.remediation else ():
@@ -226,14 +251,16 @@ def _confirm(heading: str, said: str, yes: str, *, style: str = "primary") -> di
 
 
 def _decisions(run: str, where: str, review: FlareReview) -> Sequence[dict[str, Any]]:
-    what = f"{text.in_bytes(review.size)} from {one_line(where, 60)} to {review.site}, {_plain_case(review)}"
+    what = f"{text.in_bytes(review.size)} from {one_line(where, 60)} to {one_line(review.place, 80)}, {_plain_case(review)}"
     value = f"{run} {review.sha256}"
     approve = _confirm("Upload this archive?", f"{what}, as {one_line(review.email, 80)}.", "Upload")
     decline = _confirm(
         "Decline the upload?", f"{what}: nothing is uploaded, and the archive stays there.", "Decline", style="danger"
     )
+    # A modal follows, in which the host is typed, where it is none of Datadog's.
+    more = {} if review.foreign_host else {"confirm": approve}
     return [
-        button("Approve", "flare.approve", value, style="primary", confirm=approve),
+        button("Approve", "flare.approve", value, style="danger" if review.foreign_host else "primary", **more),
         button("Decline", "flare.decline", value, style="danger", confirm=decline),
     ]
 

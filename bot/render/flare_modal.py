@@ -1,4 +1,7 @@
-"""The modal of a flare: which Agent, which case, whose e-mail address. Submitted as `flare.submit`."""
+"""
+The modals of a flare: which Agent, which case, whose e-mail address (`flare.submit`); and, before an archive goes to a
+host that is none of Datadog's, which host that is (`flare.confirm`).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 from bot.render.post import section
 from bot.render.words import GLYPHS, mrkdwn, one_line
-from handlers.model import Verdict
+from handlers.model import FlareReview, Verdict
 
 MOST_OPTIONS = 100
 """Of a select (docs.slack.dev: reference/block-kit/block-elements/select-menu-element); larger fleets are typed."""
@@ -61,6 +64,25 @@ def form(
         section("The archive is built and shown in the channel's thread. It leaves only when it was approved.")
     )
     return {**_view(target, private_metadata, blocks), "submit": _words("Prepare", 24)}
+
+
+def confirm_host(review: FlareReview, private_metadata: str) -> dict[str, Any]:
+    """Asks whoever approves to type the host where the archive goes, which is none of Datadog's."""
+    host = mrkdwn(review.foreign_host, 300)
+    words = (
+        f"🚨 *This archive does not go to Datadog.* The Agent sends it to `{host}`. Whoever runs that host gets everything"
+        " that is in it. Approve only when you know that host, and why the Agent sends there."
+    )
+    hint = f"Exactly as above. The Agent has it from {review.destination_source}."
+    typed = _input("host", "Type the host to confirm it", _text("flare.host", "", "The host, as above"), hint=hint)
+    view = _view("", private_metadata, [section(words), typed], callback_id="flare.confirm")
+    return {**view, "title": _words("Not Datadog's host", 24), "submit": _words("Upload", 24)}
+
+
+def typed_host(state: Mapping[str, Any]) -> str:
+    """The host that was typed (`view.state.values`), as `FlareReview.foreign_host` has it."""
+    typed = (state.get("host", {}).get("flare.host") or {}).get("value") or ""
+    return str(typed).strip().lower()
 
 
 def suggestions(agents: Sequence[Choice], typed: str) -> dict[str, Any]:
@@ -138,12 +160,14 @@ def _text(action_id: str, value: str, placeholder: str) -> dict[str, Any]:
     }
 
 
-def _view(target: str, private_metadata: str, blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _view(
+    target: str, private_metadata: str, blocks: Sequence[dict[str, Any]], *, callback_id: str = "flare.submit"
+) -> dict[str, Any]:
     if len(private_metadata) > 3000:
         raise ValueError("Slack accepts at most 3,000 characters of private_metadata")
     return {
         "type": "modal",
-        "callback_id": "flare.submit",
+        "callback_id": callback_id,
         "private_metadata": private_metadata,
         "title": _words(f"Flare of {target}", 24),
         "close": _words("Cancel", 24),

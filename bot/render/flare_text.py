@@ -15,6 +15,21 @@ def review_text(review: FlareReview, where: str, expires_at: float) -> str:
     return "\n".join(_lines(review, where, expires_at)) + "\n"
 
 
+def alarm(review: FlareReview) -> tuple[str, ...]:
+    """What must be read first, where the archive does not go to Datadog or nobody can tell: sentences, plain text."""
+    if host := review.foreign_host:
+        return (
+            f"NOT DATADOG: this archive would go to {host}, which is none of Datadog's hosts.",
+            "Whoever runs that host gets everything that is in it. To approve it, the host must be named.",
+        )
+    if not review.site:
+        return (
+            f"It is not known where this archive would go: {one_line(review.destination_source, 300)}.",
+            "Look at site and dd_url in the Agent's settings, and at DD_SITE and DD_URL in its environment, before it is approved.",
+        )
+    return ()
+
+
 def file_list(review: FlareReview) -> str:
     """Everything that is in the archive, with what looks sensitive. Ends with a newline."""
     return "\n".join([*_head(review), "", *_files(review)]) + "\n"
@@ -47,9 +62,12 @@ def kinds(found: Mapping[str, int]) -> str:
 
 
 def _lines(review: FlareReview, where: str, expires_at: float) -> Iterator[str]:
+    yield from alarm(review)
     yield f"Look at this archive before it leaves {one_line(where)}"
     yield from _head(review)
     yield f"Goes to: {one_line(review.destination)}, as {one_line(review.email, 320)}"
+    if review.host:
+        yield f"  {one_line(review.host, 300)}, by {one_line(review.destination_source, 300)}"
     inside = f"in container {one_line(review.container)}" if review.container else "on the host"
     yield f"Command: {plain(shlex.join(one_line(part, 500) for part in review.argv), 1000)}"
     yield f"  run {inside}" + (f": {one_line(review.why)}" if review.why else "")

@@ -104,11 +104,24 @@ class Approvals:
             sha256=review.sha256,
         )
 
-    async def decide(self, run: str, decision: str, *, sha256: str, by: str, at: float, where: str = "") -> bool:
-        """Record a person's decision on the archive with this hash. True when it is the one that counts."""
+    async def decide(
+        self, run: str, decision: str, *, sha256: str, by: str, at: float, where: str = "", confirmed_host: str = ""
+    ) -> bool:
+        """
+        Record a person's decision on the archive with this hash. True when it is the one that counts.
+
+        Where the archive goes to a host that is none of Datadog's, an approval counts only with that very host. The
+        review never changes once there is one, so what is looked at here is what is decided about.
+        """
         state = State.APPROVED if decision == "approve" else State.DECLINED
+        row = await self.get(run)
+        if row is None or row.review is None:
+            return False
+        foreign = row.review.foreign_host if state is State.APPROVED else ""
+        if foreign and confirmed_host != foreign:
+            return False
         open_ = (approvals.c.sha256 == sha256, approvals.c.expires_at > at)
-        detail = f"sha256 {sha256}"
+        detail = f"sha256 {sha256}" + (f", to {foreign}, which is not Datadog's" if foreign else "")
         granted = _entry("approval.granted", run, by, detail, where=where)
         declined = _entry("approval.declined", run, by, detail, where=where)
         return await self._change(

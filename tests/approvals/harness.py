@@ -85,7 +85,7 @@ class Replica:
             commands={},
             clock=world.clock,
             pace=Pace(),
-            flaring=Flaring(world.agent.for_life(life), EXPIRES_S),
+            flaring=Flaring(world.agent.for_life(life), EXPIRES_S, keep_copy=True),
             look_s=0.01,
             dead_after_s=0.5,
         )
@@ -107,6 +107,11 @@ class Replica:
         answer = await listeners.decide(self.desk, _body(user), decision, button)
         tell(self.desk, _body(user), answer)
         return answer
+
+    async def confirm(self, user: str, view: Mapping[str, Any], host: str) -> Mapping[str, str]:
+        """Submit the modal that asks for the host. Returns what is wrong with what was typed."""
+        state = {"values": {"host": {"flare.host": {"type": "plain_text_input", "value": host}}}}
+        return await listeners.confirmed(self.desk, {"user": {"id": user}}, {**view, "state": state})
 
     async def again(self, user: str, run: str) -> Payload | None:
         """A click on `Prepare again`."""

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from bot.flare_ending import left_behind
 from handlers.executors.base import Executor
-from handlers.flare import FlareRequest
+from handlers.flare import FlareRequest, NoCopy
 from handlers.model import (
     Agent,
     AgentResult,
@@ -93,7 +93,10 @@ class MemoryAgent:
         self.uploads: list[str] = []
         self.answers: list[tuple[str, str]] = []
         """Hash of the review, and `y` or `n`, in order."""
+        self.host = ""
+        """Where it sends what it builds from now on; empty for Datadog."""
         self.build_s = 0.0
+        self.copy_s = 0.0
         self.hash_s = 0.0
         self.upload_s = 0.0
         self.upload_fails = False
@@ -119,7 +122,7 @@ class MemoryAgent:
         await life.check()
         self._builds += 1
         archive = f"archive {self._builds}".encode()
-        question = Question(archive, review_of(archive, request, self._builds), life)
+        question = Question(archive, review_of(archive, request, self._builds, host=self.host), life)
         self.questions.append(question)
         held = MemoryHeld(self, agent, question)
         try:
@@ -169,10 +172,14 @@ class MemoryHeld:
         self._question.end()
         return self._result("declined", Verdict.SKIPPED, reason)
 
-    async def copy(self, most_bytes: int) -> bytes | None:
+    async def copy(self, most_bytes: int) -> bytes:
+        await asyncio.sleep(self._memory.copy_s)
         await self._question.life.check()
+        assert not [answer for sha, answer in self._memory.answers if sha == self.review.sha256]
         archive = self._question.archive
-        return archive if sha256(archive) == self.review.sha256 and len(archive) <= most_bytes else None
+        if sha256(archive) != self.review.sha256 or len(archive) > most_bytes:
+            raise NoCopy("it is not the reviewed one any more")
+        return archive
 
     async def _write(self, answer: str) -> bool:
         await self._question.life.check()
@@ -202,7 +209,7 @@ def sha256(archive: bytes) -> str:
     return hashlib.sha256(archive).hexdigest()
 
 
-def review_of(archive: bytes, request: FlareRequest, number: int = 1) -> FlareReview:
+def review_of(archive: bytes, request: FlareRequest, number: int = 1, *, host: str = "") -> FlareReview:
     path = f"/tmp/datadog-agent-{number}.zip"
     return FlareReview(
         path=path,
@@ -213,7 +220,9 @@ def review_of(archive: bytes, request: FlareRequest, number: int = 1) -> FlareRe
         files=(FlareFile(name="etc/datadog.yaml", size=9, sensitive={"api_key": 2}), FlareFile(name="log", size=3)),
         file_count=2,
         unpacked=12,
-        site="datadoghq.com",
+        site="" if host else "datadoghq.com",
+        host=host or "7-70-1-flare.agent.datadoghq.com",
+        destination_source="dd_url in etc/datadog.yaml",
         case=request.case,
         email=request.email,
         argv=("security-agent", "flare", request.case, "--email", request.email),

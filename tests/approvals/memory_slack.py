@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -20,6 +21,10 @@ class MemorySlack:
         self.messages: dict[str, dict[str, Any]] = {}
         self.ephemeral: list[tuple[str, str]] = []
         """Who was told what."""
+        self.views: list[dict[str, Any]] = []
+        """Modals, in the order in which they were opened."""
+        self.copies: list[str] = []
+        """Hashes of the archives that were put into threads."""
         self.numbers = itertools.count(1)
         self.history = True
         """Whether the app has the optional scopes with which it finds its own messages."""
@@ -89,18 +94,25 @@ class MemoryClient:
             answer = {"ok": False, "error": "missing_scope"}
             raise SlackApiError("missing_scope", _response(answer))
 
-    async def files_getUploadURLExternal(self, **_: Any) -> Mapping[str, Any]:  # noqa: N802 - Slack's name
+    async def views_open(self, *, trigger_id: str, view: Any) -> Mapping[str, Any]:
         await self._life.check()
-        return {"upload_url": "memory:", "file_id": f"F{next(self._slack.numbers)}"}
+        self._slack.views.append({"id": f"V{next(self._slack.numbers)}", "trigger_id": trigger_id, **view})
+        return {"view": self._slack.views[-1]}
+
+    async def files_getUploadURLExternal(self, *, filename: str, **_: Any) -> Mapping[str, Any]:  # noqa: N802 - Slack's name
+        await self._life.check()
+        return {"upload_url": f"memory:{filename}", "file_id": f"F{next(self._slack.numbers)}"}
 
     async def files_completeUploadExternal(self, **_: Any) -> Mapping[str, Any]:  # noqa: N802 - Slack's name
         await self._life.check()
         return {"files": []}
 
     @contextlib.asynccontextmanager
-    async def post(self, _url: str, **_: Any) -> AsyncIterator[Any]:
+    async def post(self, url: str, *, data: Any, **_: Any) -> AsyncIterator[Any]:
         """The upload of a file."""
         await self._life.check()
+        if url.endswith(".zip"):
+            self._slack.copies.append(hashlib.sha256(data).hexdigest())
         yield _Ok()
 
 

@@ -42,7 +42,8 @@ class Do:
 WHATS = (
     *("approve",) * 8, *("decline", "both", "twice") * 2,
     "ask", "stale", "again", "cancel", "expire", "edit", "cut", "kill", "kill", "stop",
-    "slow_build", "slow_hash", "slow_upload", "quick", "fails", "wait", "shown",
+    "slow_build", "slow_copy", "slow_hash", "slow_upload", "quick", "fails", "wait", "shown",
+    "abroad", *("confirm",) * 4, "mistype",
 )  # fmt: skip
 """Some of everything, more of what leads to an upload."""
 
@@ -85,7 +86,7 @@ class _Player:
     async def settle(self) -> None:
         """Let everything come to its end: people lose their patience, and machines are there again."""
         agent = self.world.agent
-        agent.build_s = agent.hash_s = agent.upload_s = 0.0
+        agent.build_s = agent.copy_s = agent.hash_s = agent.upload_s = 0.0
         if self.world.holder is None:
             await self.world.start()
         await self._clicked()
@@ -178,6 +179,28 @@ class _Player:
     async def _slow_build(self, _step: Do) -> None:
         self.world.agent.build_s = 0.05
 
+    async def _abroad(self, _step: Do) -> None:
+        """What is built from now on goes to another host than Datadog's, or to Datadog again."""
+        self.world.agent.host = "" if self.world.agent.host else "flares.example.net"
+
+    async def _confirm(self, step: Do) -> None:
+        """The host, typed into the modal that an approval opened; perhaps by somebody else, or long after."""
+        await self._typed(step, "flares.example.net")
+
+    async def _mistype(self, step: Do) -> None:
+        await self._typed(step, "flares.example.org")
+
+    async def _typed(self, step: Do, host: str) -> None:
+        views, replica = self.world.slack.views, self._replica(step)
+        if views and replica is not None:
+            typing = asyncio.create_task(replica.confirm(step.who, views[-1 - step.which % len(views)], host))
+            self.rushing.append((replica, typing))
+            if not step.rush:
+                await typing
+
+    async def _slow_copy(self, _step: Do) -> None:
+        self.world.agent.copy_s = 0.05
+
     async def _slow_hash(self, _step: Do) -> None:
         self.world.agent.hash_s = 0.05
 
@@ -185,7 +208,8 @@ class _Player:
         self.world.agent.upload_s = 0.05
 
     async def _quick(self, _step: Do) -> None:
-        self.world.agent.build_s = self.world.agent.hash_s = self.world.agent.upload_s = 0.0
+        agent = self.world.agent
+        agent.build_s = agent.copy_s = agent.hash_s = agent.upload_s = 0.0
 
     async def _fails(self, _step: Do) -> None:
         self.world.agent.upload_fails = not self.world.agent.upload_fails
@@ -252,6 +276,8 @@ def _uploads_were_approved(world: World, rows: Sequence[Approval]) -> None:
         if row.ending in {"uploaded", "failed"}:
             assert row.review is not None
             assert row.review.sha256 in world.agent.uploads, f"the card says that it left, and it did not: {row}"
+    uploaded = {row.review.sha256 for row in rows if row.review is not None and row.ending == "uploaded"}
+    assert set(world.slack.copies) <= uploaded, "a copy is kept of nothing that was not uploaded"
     answered = Counter(sha256 for sha256, _ in world.agent.answers)
     assert set(answered.values()) <= {1}, "a question is answered once"
 
@@ -266,4 +292,8 @@ async def _audit_agrees(world: World, rows: Sequence[Approval]) -> None:
         grants = [entry for entry in entries if '"approval.granted"' in entry and f'"{row.run}"' in entry]
         granted[row.run] = len(grants)
         assert all(own in grant for grant in grants), "a grant is for the archive that was looked at"
+        foreign = row.review.foreign_host if row.review else ""
+        assert all(foreign in grant for grant in grants), (
+            "and for the host that it goes to, where that is not Datadog's"
+        )
     assert granted == Counter({row.run: int(row.decision == "approve") for row in rows})

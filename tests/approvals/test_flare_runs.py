@@ -135,6 +135,130 @@ async def test_a_button_of_another_archive_decides_nothing(csm: World) -> None:
     assert (await csm.holder.runs.approvals.get(run)).state is State.WAITING
 
 
+async def test_an_approval_for_another_host_than_datadogs_counts_only_with_that_host(csm: World) -> None:
+    csm.agent.host = "flares.example.net"
+    run = await csm.ask()
+    card = await csm.card(run)
+    assert card["text"].startswith("NOT DATADOG: this archive would go to flares.example.net")
+    assert "flares.example.net" in card["blocks"][0]["text"]["text"]
+
+    assert await csm.holder.click(SAM, "approve", button(card)) is None
+    (view,) = csm.slack.views
+    wrong = await csm.holder.confirm(SAM, view, "app.datadoghq.com")
+    assert "flares.example.net" in wrong["host"]
+    assert await csm.holder.confirm(SAM, view, "") == wrong
+    assert (await csm.holder.runs.approvals.get(run)).state is State.WAITING
+    assert await csm.holder.confirm(SAM, view, " Flares.Example.NET ") == {}
+    await csm.ended(run)
+
+    assert len(csm.agent.uploads) == 1
+    row = await csm.holder.runs.approvals.get(run)
+    assert (row.ending, row.decided_by) == ("uploaded", SAM)
+
+
+async def test_a_decision_without_the_host_is_refused_by_the_store_whoever_makes_it(csm: World) -> None:
+    csm.agent.host = "flares.example.net"
+    run = await csm.ask()
+    _, sha256 = button(await csm.card(run)).split()
+    for host in ("", "datadoghq.com", "FLARES.example.net", "flares.example.net.evil"):
+        assert not await csm.holder.runs.decide(run, "approve", sha256=sha256, by=SAM, where="C1", confirmed_host=host)
+    assert (await csm.holder.runs.approvals.get(run)).state is State.WAITING
+    assert await csm.holder.runs.decide(run, "decline", sha256=sha256, by=SAM, where="C1")
+    await csm.ended(run)
+    assert not csm.agent.uploads
+
+
+@pytest.mark.parametrize("who", [EVE, ANA])
+async def test_who_may_not_approve_may_not_name_a_host_either(csm: World, who: str) -> None:
+    csm.agent.host = "flares.example.net"
+    run = await csm.ask()
+    card = button(await csm.card(run))
+    assert "@security" in (await csm.holder.click(who, "approve", card))["text"]
+    assert not csm.slack.views
+    await csm.holder.click(SAM, "approve", card)
+    await csm.holder.confirm(who, csm.slack.views[0], "flares.example.net")
+    assert (await csm.holder.runs.approvals.get(run)).state is State.WAITING
+    await until(lambda: [words for user, words in csm.slack.ephemeral if user == who and "@security" in words] or None)
+
+
+async def test_a_host_that_is_named_too_late_changes_nothing(csm: World) -> None:
+    csm.agent.host = "flares.example.net"
+    run = await csm.ask()
+    card = await csm.card(run)
+    await csm.holder.click(SAM, "approve", button(card))
+    await csm.holder.click(KIM, "decline", button(card, "flare.decline"))
+    await csm.ended(run)
+    await csm.holder.confirm(SAM, csm.slack.views[0], "flares.example.net")
+
+    await until(lambda: [words for user, words in csm.slack.ephemeral if user == SAM and f"<@{KIM}>" in words] or None)
+    assert not csm.agent.uploads
+
+
+async def test_a_copy_is_taken_before_the_answer_and_shown_only_once_it_was_uploaded(csm: World) -> None:
+    csm.agent.upload_s = 0.3
+    run = await csm.ask()
+    await csm.holder.click(SAM, "approve", button(await csm.card(run)))
+    await until(lambda: csm.agent.uploads or None)
+    assert not csm.slack.copies
+    await csm.ended(run)
+
+    assert csm.slack.copies == csm.agent.uploads
+
+
+@pytest.mark.parametrize("fault", ["cut", "refused"])
+async def test_no_copy_is_shown_of_what_was_not_seen_to_be_uploaded(csm: World, fault: str) -> None:
+    csm.agent.upload_fails = fault == "refused"
+    csm.agent.upload_s = 0.2
+    run = await csm.ask()
+    await csm.holder.click(SAM, "approve", button(await csm.card(run)))
+    await until(lambda: csm.agent.uploads or None)
+    if fault == "cut":
+        csm.agent.questions[0].end()
+    await csm.ended(run)
+
+    assert not csm.slack.copies
+
+
+async def test_where_csm_has_as_many_copies_as_it_may_the_upload_goes_on_and_says_so(csm: World) -> None:
+    copies = csm.holder.runs._flares._parts.copies
+    while not copies.locked():
+        await copies.acquire()
+    run = await csm.ask()
+    await csm.holder.click(SAM, "approve", button(await csm.card(run)))
+    record = await csm.ended(run)
+
+    assert (record.verdict, len(csm.agent.uploads)) == ("pass", 1)
+    assert [finding.code for finding in record.report.agents[0].findings] == ["flare.no_copy"]
+    assert "No copy of the archive was kept" in csm.slack.cards()[0]["text"]
+    assert not csm.slack.copies
+
+
+async def test_cancelling_while_the_copy_is_read_uploads_nothing(csm: World) -> None:
+    csm.agent.copy_s = 60
+    run = await csm.ask()
+    await csm.holder.click(SAM, "approve", button(await csm.card(run)))
+    await until(lambda: "copy" in csm.slack.openings()[0]["text"] or None)
+    await csm.holder.runs.cancel(run, ANA, "C1")
+    await csm.ended(run)
+
+    assert [answer for _, answer in csm.agent.answers] == ["n"]
+    assert "Cancelled" in csm.slack.openings()[0]["text"]
+    assert not csm.slack.copies
+
+
+async def test_a_process_that_dies_while_it_reads_the_copy_has_uploaded_nothing(csm: World) -> None:
+    csm.agent.copy_s = 60
+    run = await csm.ask()
+    await csm.holder.click(SAM, "approve", button(await csm.card(run)))
+    await until(lambda: "copy" in csm.slack.openings()[0]["text"] or None)
+    await csm.kill()
+    await csm.start()
+    await csm.ended(run)
+
+    assert (await csm.holder.runs.approvals.get(run)).ending == "lost"
+    assert not csm.agent.uploads
+
+
 async def test_cancelling_ends_it_without_an_upload(csm: World) -> None:
     run = await csm.ask()
     await csm.card(run)
@@ -191,7 +315,9 @@ async def test_an_approval_that_was_not_acted_on_is_not_acted_on_after_a_restart
 
     assert not csm.agent.uploads
     assert (await csm.holder.runs.approvals.get(run)).ending == "in_doubt"
-    assert "not known" in csm.slack.cards()[0]["text"]
+    card = csm.slack.cards()[0]["text"]
+    assert "not known" in card
+    assert "Ask Datadog's support whether the flare arrived, before another one is sent: for case 123" in card
 
 
 async def test_a_stopped_process_ends_its_flares_and_says_so_before_it_goes(csm: World) -> None:

@@ -119,6 +119,12 @@ def test_no_archive_leaves_without_an_approval_on_postgresql(
         (Do("shown"), Do("approve", there=True), Do("cancel"), Do("stop"), Do("stop")),
         (Do("shown"), Do("both", who=KIM), Do("cut"), Do("expire")),
         (Do("slow_build"), Do("kill", pause=5), Do("kill"), Do("shown"), Do("approve", who=SAM)),
+        (Do("abroad"), Do("ask"), Do("shown"), Do("approve", which=1), Do("mistype"), Do("confirm")),
+        (Do("abroad"), Do("ask"), Do("shown"), Do("twice", which=1), Do("confirm", who=EVE), Do("confirm", there=True)),
+        (Do("abroad"), Do("ask"), Do("shown"), Do("approve", which=1), Do("kill"), Do("kill"), Do("confirm")),
+        (Do("shown"), Do("slow_copy"), Do("approve", pause=5), Do("cancel"), Do("wait")),
+        (Do("shown"), Do("slow_copy"), Do("approve", pause=5), Do("kill"), Do("kill")),
+        (Do("shown"), Do("slow_copy"), Do("approve", pause=5), Do("edit"), Do("wait")),
         # Found by a generated schedule: on PostgreSQL a run was taken for a new one by whoever went on with it.
         (Do("shown"), Do("approve", who=KIM, pause=5), Do("expire", pause=5), Do("kill"), Do("kill")),
     ],
