@@ -93,6 +93,46 @@ async def test_no_and_nobody_to_ask_decline(cluster: KubernetesApi, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("more", "uploaded"),
+    [
+        (("--yes",), False),
+        (("--yes", "--confirm-host", "datadoghq.com"), False),
+        (("--confirm-host", "flares.example.net:8443"), False),
+        (("--yes", "--confirm-host", "flares.example.net:8443"), True),
+    ],
+)
+async def test_yes_is_not_enough_for_another_host_than_datadogs(
+    cluster: KubernetesApi, tmp_path: Path, more: tuple[str, ...], uploaded: bool
+) -> None:
+    cluster.pods[POD].behaviour.fault = "flare_to_host"
+    configure(cluster, tmp_path, four_eyes=False)
+    status, _, err = await csm(tmp_path, *LINE, *more)
+
+    assert status == (0 if uploaded else 3)
+    assert "NOT DATADOG: this archive would go to flares.example.net:8443" in err
+    assert ("--yes --confirm-host flares.example.net:8443" in err) is (more[0] == "--yes" and not uploaded)
+    assert told(cluster) == ["y" if uploaded else "n"]
+
+
+@pytest.mark.parametrize(("typed", "uploaded"), [("flares.example.net:8443", True), ("y", False), ("", False)])
+async def test_at_a_terminal_the_host_is_typed(
+    cluster: KubernetesApi, tmp_path: Path, typed: str, uploaded: bool
+) -> None:
+    cluster.pods[POD].behaviour.fault = "flare_to_host"
+    configure(cluster, tmp_path, four_eyes=False)
+    ours, theirs = pty.openpty()
+    process = await start(tmp_path, *LINE, stdin=theirs)
+    os.close(theirs)
+    assert process.stderr is not None
+    with contextlib.closing(os.fdopen(ours, "wb", buffering=0)) as keyboard:
+        assert await prompted(process.stderr)
+        keyboard.write(f"{typed}\n".encode())
+        await process.communicate()
+
+    assert told(cluster) == ["y" if uploaded else "n"]
+
+
+@pytest.mark.parametrize(
     ("four_eyes", "typed", "uploaded"),
     [
         (False, ["y"], True),

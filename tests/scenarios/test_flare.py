@@ -190,6 +190,84 @@ async def test_a_copy_is_kept_in_the_thread_only_where_that_is_wanted_and_it_was
     assert copies == left
 
 
+async def test_a_host_that_is_none_of_datadogs_is_the_cards_first_line_and_must_be_typed(
+    sandbox: World, ana: Driver, sam: Driver
+) -> None:
+    sandbox.cluster.pods[NODE].behaviour.fault = "flare_to_lookalike"
+    host = "app.datadoghq.com.example.net"
+    await ana.type("/csm flare cluster-a/node-0 1234567")
+    card = await ana.card()
+    assert card["blocks"][0]["text"]["text"].startswith(f"🚨 *NOT DATADOG: this archive would go to `{host}`")
+    await sam.click(card, "flare.approve")
+    view = await sam.view()
+    assert host in str(view["blocks"])
+    assert host in (await sam.submit(_typed("app.datadoghq.com")))["host"]
+    assert not told(sandbox)
+    assert await sam.submit(_typed(host)) == {}
+    await ana.finished()
+
+    (upload,) = uploads(sandbox)
+    assert upload["host"] == host
+
+
+async def test_only_who_may_approve_is_asked_for_the_host(sandbox: World, ana: Driver, eve: Driver) -> None:
+    sandbox.cluster.pods[NODE].behaviour.fault = "flare_to_host"
+    await ana.type("/csm flare cluster-a/node-0 1234567")
+    card = await ana.card()
+    await eve.click(card, "flare.approve")
+    await ephemeral(eve, "may not approve", thread=card)
+
+    assert not eve.views()
+
+
+async def test_a_destination_that_cannot_be_read_is_said_and_not_filled_in(
+    sandbox: World, ana: Driver, sam: Driver
+) -> None:
+    sandbox.cluster.pods[NODE].behaviour.fault = "flare_to_nowhere"
+    await ana.type("/csm flare cluster-a/node-0 1234567")
+    card = await ana.card()
+    assert "It is not known where this archive would go" in card["blocks"][0]["text"]["text"]
+    assert "datadoghq" not in str(card["blocks"])
+    await sam.click(card, "flare.approve")
+    await ana.finished()
+
+    assert len(uploads(sandbox)) == 1
+
+
+async def test_an_upload_in_doubt_names_whom_to_ask_on_the_card_and_in_the_runs_message(
+    sandbox: World, ana: Driver, sam: Driver
+) -> None:
+    sandbox.cluster.pods[NODE].behaviour.fault = "flare_retries_arrive"
+    await ana.type("/csm flare cluster-a/node-0 1234567")
+    card = await ana.card()
+    await sam.click(card, "flare.approve")
+    root = await ana.finished()
+
+    record = next(reply for reply in ana.thread(root) if reply["ts"] == card["ts"])
+    for message in (root, record):
+        assert "It is not known whether it was uploaded" in message["text"]
+        assert "Ask Datadog's support whether the flare arrived" in message["text"]
+        assert "case 1234567, from the host node-0" in message["text"]
+        assert "failed" not in message["text"].replace("failed to send flare", "")
+
+
+async def test_a_copy_is_kept_of_an_archive_that_the_agent_removes() -> None:
+    settings = {"approvals": {"flare": {"by": ["@security"], "keep_copy": True}}}
+    pod = Pod(NODE, "node-0", Behaviour("7.78.0"))
+    async with world([pod], settings=settings) as sandbox:
+        ana, sam = Driver(sandbox.slack), Driver(sandbox.slack, user="sam")
+        await ana.type("/csm flare cluster-a/node-0 1234567")
+        await sam.click(await ana.card(), "flare.approve")
+        root = await ana.finished()
+        (copy,) = [data for name, data in _files(sandbox).items() if name.endswith(".zip")]
+        (upload,) = uploads(sandbox)
+        assert not list(sandbox.cluster.tmp(NODE).glob("*.zip"))
+
+    assert hashlib.sha256(copy).hexdigest() == upload["sha256"]
+    assert "✅ Uploaded" in root["text"]
+    assert "could not be checked" not in str(root)
+
+
 async def test_it_expires_and_prepare_again_is_a_new_run() -> None:
     settings = {"approvals": {"flare": {"by": ["@security"], "expires": "6s"}}}
     async with world(pods(), settings=settings) as sandbox:
@@ -268,6 +346,10 @@ async def test_an_agent_that_cannot_build_is_told_in_words(sandbox: World, ana: 
 
     assert "No archive was built" in root["text"]
     assert "What to do" in str(root)
+
+
+def _typed(host: str) -> Mapping[str, Any]:
+    return {"host": {"flare.host": {"type": "plain_text_input", "value": host}}}
 
 
 def _files(sandbox: World) -> Mapping[str, bytes]:
