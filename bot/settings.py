@@ -141,7 +141,7 @@ class FlareApproval(Strict):
     expires: SomeTime = timedelta(minutes=30)
     """Counted from the request, whatever building the archive took."""
     keep_copy: bool = False
-    """Whether the archive itself is put into the thread, once it was approved: with all that is in it, for all who may read there."""
+    """Whether the archive itself is put into the thread, once it was uploaded: with all that is in it, for all who may read there. The copy is read before the upload, of at most 64 MiB."""
 
     @field_validator("by")
     @classmethod
