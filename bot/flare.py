@@ -152,8 +152,12 @@ class Flare:
         self._decided.set()
 
     def end(self, how: Ending) -> None:
-        """End it without an upload, unless the upload has begun."""
-        if not self._over.is_set():
+        """
+        End it without an upload, unless the upload has begun.
+
+        The expiry ends nothing that was approved in time; a stop or a cancellation does, so they count also after it.
+        """
+        if not self._over.is_set() or self._how is Ending.EXPIRED:
             self._how = how
             self._over.set()
             self.on_change()

@@ -209,7 +209,7 @@ def _outcome(report: Report, ending: str) -> list[str]:
     result = next(iter(report.agents), None)
     flare = result.flare if result else None
     lines = []
-    if flare and flare.outcome.case.isdigit():
+    if flare and flare.outcome.case.isdigit() and not flare.review.foreign_host:
         link = safe_link(f"{PORTAL}{flare.outcome.case}")
         lines.append(f"It is in case <{link}|{flare.outcome.case}>.")
     if ending != "uploaded":

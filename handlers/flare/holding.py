@@ -182,8 +182,14 @@ class HeldFlare:
         if remark := await self._changed_during_upload():
             remarks.append(remark)
         verdict = worst([Verdict.PASS, *(KINDS[remark.code].verdict for remark in remarks)])
-        reason = f"Datadog has the archive, as case {answer.case}." if answer.case else "Datadog has the archive."
+        reason = f"{self._whose()}{f', as case {answer.case}' if answer.case else ''}."
         return self._recorded("uploaded", verdict, reason, remarks, case=answer.case, message=answer.words)
+
+    def _whose(self) -> str:
+        """Who confirmed that the archive arrived, as far as that is known."""
+        if host := self.review.foreign_host:
+            return f"{host}, which is not Datadog's, has the archive"
+        return "Datadog has the archive" if self.review.site else "The archive was uploaded"
 
     async def _changed_during_upload(self) -> Finding | None:
         """What the archive looks like after its upload. That it is gone is nothing to remark: the Agent removed it."""

@@ -207,9 +207,10 @@ async def test_of_an_upload_to_another_host_whoever_runs_that_is_asked(agent: On
 async def test_the_destination_is_the_agents_own(agent: OneAgent, fault: str) -> None:
     async with agent.held(Behaviour("7.70.1", fault=fault)) as held:
         review = held.review
-        await held.approve()
+        result = await held.approve()
 
     assert (review.site, review.host) == SENT_TO[fault]
+    assert result.reason.startswith("Datadog has the archive") is bool(review.site)
     assert review.destination_source
     (upload,) = [entry for entry in agent.api.ledger(POD) if entry["event"] == "uploaded"]
     assert review.host in ("", upload["host"])

@@ -204,7 +204,9 @@ async def test_a_host_that_is_none_of_datadogs_is_the_cards_first_line_and_must_
     assert host in (await sam.submit(_typed("app.datadoghq.com")))["host"]
     assert not told(sandbox)
     assert await sam.submit(_typed(host)) == {}
-    await ana.finished()
+    root = await ana.finished()
+    assert f"{host}, which is not Datadog's, has the archive, as case 1234567" in root["text"]
+    assert "help.datadoghq.com" not in str(root)
 
     (upload,) = uploads(sandbox)
     assert upload["host"] == host
