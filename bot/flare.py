@@ -312,7 +312,7 @@ class Flare:
         """Answer `y`, and keep what came of it."""
         self._to(State.UPLOADING, "Uploading")
         result = await held.approve()
-        if no_copy:
+        if no_copy and result.flare and result.flare.outcome.kind == "uploaded":
             remark = no_copy_kept(agent, held.review, no_copy)
             result = result.model_copy(update={"findings": (*result.findings, remark)})
         await self._keep_result(result)

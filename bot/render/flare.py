@@ -100,7 +100,7 @@ def card(
     stands = f"Approving uploads this very archive, and no other. It may be approved until {clock(expires_at)}"
     blocks += [context(stands), actions(*_decisions(run, where, review))]
     spoken = [
-        *map(mrkdwn, text.alarm(review)),
+        *(mrkdwn(sentence.rstrip(".")) for sentence in text.alarm(review)),
         heading,
         text.size(review),
         f"it goes to {_destination(review)}",

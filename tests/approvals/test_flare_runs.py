@@ -140,6 +140,7 @@ async def test_an_approval_for_another_host_than_datadogs_counts_only_with_that_
     run = await csm.ask()
     card = await csm.card(run)
     assert card["text"].startswith("NOT DATADOG: this archive would go to flares.example.net")
+    assert ".." not in card["text"]
     assert "flares.example.net" in card["blocks"][0]["text"]["text"]
 
     assert await csm.holder.click(SAM, "approve", button(card)) is None
