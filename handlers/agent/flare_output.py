@@ -177,6 +177,10 @@ def _failure(out: str, error: str, words: str) -> Trouble:
 _FAILURES = (
     (re.compile(r"failed to send flare after \d+ attempts"), "flare.retries_exhausted"),
     (
+        re.compile(r"(?:We couldn't reach the flare backend|Could not determine flare URL)[^\n]*: 403\b"),
+        "flare.api_key",
+    ),
+    (
         re.compile(r"We couldn't reach the flare backend|Could not determine flare URL|Head [\"h]"),
         "flare.backend_unreachable",
     ),
