@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.sandbox.flare_agent import members, pack
@@ -230,6 +230,7 @@ def test_nobody_waiting_any_more_stops_it() -> None:
 WHOLE = pack(members("agent", "flare_secrets"))
 
 
+@settings(deadline=None)  # other processes may have the processor
 @given(
     st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=20), st.integers(0, len(WHOLE))
 )

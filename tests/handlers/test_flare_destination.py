@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.agent.flare_destination import DOMAINS, DUMP, ENVIRONMENT, FILE, Destination, read_destination, site_of
@@ -214,6 +214,7 @@ TEXT = st.lists(
 ).map("".join)  # fmt: skip
 
 
+@settings(deadline=None)  # other processes may have the processor
 @given(TEXT, TEXT, TEXT)
 def test_whatever_the_files_say_a_host_with_a_site_is_below_a_domain_of_datadogs(
     dump: str, env: str, file: str

@@ -262,7 +262,7 @@ async def test_an_archive_that_cannot_be_hashed_after_its_upload_is_remarked() -
         result = await held.approve()
 
     assert [finding.code for finding in result.findings] == ["flare.not_rechecked_after"]
-    assert (result.verdict, result.reason) == (Verdict.WARN, "Datadog has the archive, as case 7.")
+    assert (result.verdict, result.reason) == (Verdict.WARN, "The archive was uploaded, as case 7.")
     assert agent.answers == [b"y\n"]
 
 
