@@ -193,7 +193,7 @@ FLARE: Mapping[str, Kind] = {
     ),
     "flare.left_behind": Kind(_INFO, Verdict.SKIPPED, "The archive still lies in {detail}."),
     "flare.may_be_left_behind": Kind(
-        _INFO, Verdict.SKIPPED, "The archive may still lie in {detail}: an Agent removes it only once it was uploaded."
+        _INFO, Verdict.SKIPPED, "The archive may still lie in {detail}: newer Agents remove what they uploaded."
     ),
     # `y` was written. `fail` means that nothing arrived for certain, `unknown` that it may have.
     "flare.refused": Kind(_MEDIUM, _FAIL, "Datadog refused the flare: {detail}."),

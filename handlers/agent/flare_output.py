@@ -30,6 +30,7 @@ _LOCAL_REASON = re.compile(
     r"^(?:The agent ran into an error while making the flare|The agent was unable to make)[^\n]*", re.MULTILINE
 )
 _CONFIRMED = "Your logs were successfully uploaded"
+_CLAIM = re.compile(rf"^{_CONFIRMED}", re.MULTILINE)
 _UPLOADED = re.compile(
     rf"^{_CONFIRMED}\. For future reference, your internal case id is (\d{{1,20}})[ \t]*\n",
     re.MULTILINE,
@@ -113,7 +114,7 @@ def read_early_end(stdout: bytes, stderr: bytes, exit_status: int) -> Trouble:
     out, err = _text(stdout), _text(stderr)
     said = (err.strip() or out.strip())[-1000:]
     both = f"{out}\n{err}"
-    if re.search(rf"^{_CONFIRMED}", out, re.MULTILINE):
+    if claims_an_upload(stdout):
         return Trouble("flare.uploaded_unasked", said)
     for words, code in _EARLY:
         if words.search(both):
@@ -134,6 +135,11 @@ _EARLY = (
 )
 
 
+def claims_an_upload(stdout: bytes) -> bool:
+    """Whether the Agent says anywhere that it uploaded, however much of that was seen."""
+    return _CLAIM.search(_text(stdout)) is not None
+
+
 def read_answer(stdout: bytes, stderr: bytes, exit_status: int | None) -> Uploaded | Trouble:
     """
     What came of `y`, from all that was printed. `exit_status` is `None` when it was not seen.
@@ -144,7 +150,7 @@ def read_answer(stdout: bytes, stderr: bytes, exit_status: int | None) -> Upload
     out, err = _text(stdout).rpartition(CONFIRMATION)[2], _text(stderr)
     uploaded, refused, error = _UPLOADED.findall(out), _REFUSED.search(out), _ERROR.search(err)
     words = "\n".join(part for part in (out.strip(), error[0] if error else "") if part)
-    claims = len(re.findall(rf"^{_CONFIRMED}", out, re.MULTILINE))
+    claims = len(_CLAIM.findall(out))
     if claims and (claims > 1 or refused or error or exit_status):
         return Trouble("flare.contradiction", words)
     if uploaded:

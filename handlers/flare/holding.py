@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal
 
 from handlers.agent.findings import KINDS
-from handlers.agent.flare_output import Trouble, Uploaded, read_answer
+from handlers.agent.flare_output import Trouble, Uploaded, claims_an_upload, read_answer
 from handlers.errors import CsmError, ExecError, OutputLimitExceeded
 from handlers.executors.base import Executor
 from handlers.flare.archive import Archive, ArchiveTrouble
@@ -144,7 +144,7 @@ class HeldFlare:
     async def _declined(self, kind: Kind, verdict: Verdict, reason: str, findings: Sequence[Finding]) -> AgentResult:
         await self._process.no()
         await self._process.ended(self._settings.decline_deadline_s)
-        if isinstance(read_answer(self._process.stdout, self._process.stderr, 0), Uploaded):
+        if claims_an_upload(self._process.stdout):
             return self._result("in_doubt", self._account.finding("flare.uploaded_despite_no", evidence=self._said()))
         if not any(finding.code == "flare.vanished" for finding in findings):
             findings = (*findings, self._left_behind())
@@ -153,7 +153,7 @@ class HeldFlare:
     def _gone(self) -> AgentResult:
         """It ended before it was answered."""
         process = self._process
-        if isinstance(read_answer(process.stdout, process.stderr, 0), Uploaded):
+        if claims_an_upload(process.stdout):
             return self._result("in_doubt", self._account.finding("flare.uploaded_unasked", evidence=self._said()))
         if lost := process.lost:
             code = "flare.spoke_on" if isinstance(lost, OutputLimitExceeded) else "flare.lost_waiting"

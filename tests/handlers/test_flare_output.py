@@ -13,6 +13,7 @@ from handlers.agent.flare_output import (
     Question,
     Trouble,
     Uploaded,
+    claims_an_upload,
     is_archive_path,
     read_answer,
     read_early_end,
@@ -230,6 +231,19 @@ def test_only_datadogs_own_confirmation_is_an_upload(status: int | None) -> None
     assert read_answer(said(SUCCESS.replace("1234567", "0")), b"", status) == Uploaded(
         "", SUCCESS.replace("1234567", "0")
     )
+
+
+@pytest.mark.parametrize("end", ["\n", "", "\r\n"])
+def test_however_little_of_a_claim_was_seen_it_is_a_claim(end: str) -> None:
+    assert claims_an_upload(f"Asking.\n{SUCCESS}{end}".encode())
+    assert claims_an_upload(SUCCESS[:40].encode())
+    assert not claims_an_upload(said("It says: " + SUCCESS, BUILDS))
+
+
+def test_a_case_whose_number_may_be_cut_short_is_not_named() -> None:
+    for cut in range(1, 5):
+        found = read_answer((said(PATH_LINE, CONFIRMATION) + said(SUCCESS))[:-cut], b"", None)
+        assert isinstance(found, Trouble)
 
 
 def test_what_came_before_the_question_is_no_confirmation() -> None:
