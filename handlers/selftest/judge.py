@@ -39,7 +39,7 @@ class Judgement:
 
     @property
     def may_improve(self) -> bool:
-        """Whether another status, or the same one later, might tell more."""
+        """Whether the same status may tell more a moment later."""
         return self.code in {"selftest.stale", "selftest.never_finished"}
 
 

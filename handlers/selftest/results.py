@@ -49,7 +49,7 @@ async def read_results(
     runner: CommandRunner, version: AgentVersion | None, era: Era, *, triggered_at: datetime | None = None
 ) -> Results:
     """
-    Ask for statuses until one tells results that no other could better.
+    Ask for statuses until one tells a pass; what is no pass is compared with what the next one tells.
 
     `triggered_at`, by csm's clock: results of before it are another run's. Raises `Finished` when a status does not end.
     """
@@ -70,7 +70,7 @@ async def read_results(
         if best is judgement and not era.triggers:
             runner.decisive = answer.choice
         results.judgement = best
-        if not best.may_improve:
+        if best.code is None:
             break
     return results
 

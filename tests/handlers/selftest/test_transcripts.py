@@ -96,6 +96,8 @@ def test_damage_makes_no_verdict_greener(data: st.DataObject) -> None:
 
     result, _ = checked(transcript, damage)
 
+    if transcript.expect.get("code") == "selftest.contradiction":
+        return  # either half of it is a whole transcript of its own
     if transcript.expect["verdict"] not in {"pass", "skipped"}:
         assert result.verdict not in GREEN, (hit, seen)
     elif result.verdict in GREEN:
