@@ -17,14 +17,12 @@ from slack_bolt.error import BoltError
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import metrics, slack
-from bot.clock import SystemClock
+from bot import slack
+from bot.access.directory import SlackDirectory
+from bot.access.policy import Policy
 from bot.commands import commands, flaring
-from bot.directory import SlackDirectory
-from bot.errands import Errands
 from bot.examination import Pace
 from bot.fleets import Fleets
-from bot.health import Health, HealthServer
 from bot.housekeeping import keeping_house, kept
 from bot.listeners import actions as action_listeners
 from bot.listeners import commands as command_listeners
@@ -32,15 +30,18 @@ from bot.listeners import flare as flare_listeners
 from bot.listeners.desk import Desk
 from bot.messenger import Messenger
 from bot.metered import MeteredApp
-from bot.policy import Policy
 from bot.runs import Runs
-from bot.rush import Rush
+from bot.runtime import metrics
+from bot.runtime.ack_gate import Rush
+from bot.runtime.background_tasks import Errands
+from bot.runtime.clock import SystemClock
+from bot.runtime.health import Health, HealthServer
+from bot.runtime.tracing import traced
 from bot.settings import Secrets, Settings
 from bot.socket import DEAD_S, QUIET_S, Socket
 from bot.storage.sole import sole
 from bot.storage.store import Store
 from bot.targets import described, executors
-from bot.tracing import traced
 from handlers.executors.base import Executor
 
 log = structlog.get_logger(__name__)

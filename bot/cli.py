@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from bot import operate
-from bot.cli_status import STATUS, login
+from bot.exit_status import STATUS, login
 from handlers.errors import ConfigurationError, CsmError, UsageError
 from handlers.model import Report, Verdict
 
@@ -140,7 +140,7 @@ def _serve(options: argparse.Namespace) -> int:
     import structlog
 
     from bot import app, settings
-    from bot.logs import configure
+    from bot.runtime.logs import configure
 
     configure()
     loaded = settings.load(options.config)
@@ -181,7 +181,7 @@ def _help(line: Sequence[str]) -> int:
 
 async def _line(options: argparse.Namespace, line: str) -> int:
     from bot import grammar
-    from bot.logs import configure
+    from bot.runtime.logs import configure
     from bot.settings import Secrets, load
     from bot.storage.store import Store
 
@@ -213,10 +213,10 @@ async def _line(options: argparse.Namespace, line: str) -> int:
 
 async def _examine(options: argparse.Namespace, settings: Settings, store: Store, target: str, agent: str) -> int:
     from bot.cancellation import cancellable
-    from bot.clock import SystemClock
     from bot.commands import commands
     from bot.examination import Examination, Pace, Places
     from bot.listeners.desk import run_id
+    from bot.runtime.clock import SystemClock
     from bot.storage.store import RunRequest
     from bot.targets import executors
     from handlers.errors import TargetError

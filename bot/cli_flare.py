@@ -22,13 +22,13 @@ from collections.abc import Callable, Iterator
 
 from bot import grammar
 from bot.cancellation import cancellable
-from bot.cli_status import login
-from bot.clock import SystemClock
 from bot.commands import flaring
+from bot.exit_status import login
 from bot.flare import Flare, FlareParts
 from bot.flare_ending import Ending
 from bot.listeners.desk import run_id
 from bot.render.flare_text import review_text
+from bot.runtime.clock import SystemClock
 from bot.settings import Settings
 from bot.storage.approvals import Approvals
 from bot.storage.store import RunRequest, Store

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
-from bot.clock import SystemClock
 from bot.examination import Reuse
 from bot.examination_runs import Command
 from bot.flare import Held
 from bot.runs import Flaring
-from bot.scratch import TemporaryScratch
+from bot.runtime.clock import SystemClock
+from bot.runtime.temp_files import TemporaryScratch
 from bot.settings import Settings
 from handlers.executors.base import Executor
 from handlers.flare import FlareRequest, FlareSettings, hold

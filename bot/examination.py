@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from bot import metrics, tracing
 from bot.progress import Progress
+from bot.runtime import metrics, tracing
 from bot.storage.store import RunRequest, Store
 from handlers.errors import NoAgents, TargetDenied, TargetError, TargetUnreachable
 from handlers.executors.base import Executor

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from bot import tracing
 from bot.cancellation import cancellable
 from bot.examination import NO_REUSE, Ask, Examination, Pace, Places, Reuse
 from bot.live import LiveMessage, Turns
@@ -15,6 +14,7 @@ from bot.messenger import Messenger
 from bot.render import slack
 from bot.render import thread as thread_of
 from bot.render.post import Post
+from bot.runtime import tracing
 from bot.storage.store import RunRequest, Store
 from bot.workflow import Workflow
 from handlers.errors import TargetError

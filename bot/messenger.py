@@ -22,8 +22,8 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot import metrics
 from bot.render.post import File, Post
+from bot.runtime import metrics
 from bot.slack import refusal
 from bot.storage.store import Sent, Store
 from handlers.errors import CsmError

@@ -8,8 +8,8 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 
-from bot import metrics
-from bot.rush import Rush
+from bot.runtime import metrics
+from bot.runtime.ack_gate import Rush
 
 KINDS = frozenset({"block_actions", "block_suggestion", "view_submission", "view_closed", "event_callback"})
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.cli_status import STATUS
+from bot.exit_status import STATUS
 from handlers.errors import ConfigurationError, UsageError
 from handlers.model import Verdict
 
@@ -51,7 +51,7 @@ def add_parsers(commands: Parsers[argparse.ArgumentParser]) -> None:
 
 def operate(options: argparse.Namespace) -> int:
     """Carry out one of them; returns the exit status."""
-    from bot.logs import configure
+    from bot.runtime.logs import configure
 
     configure(level="ERROR")
     operation: Operation = options.operation

@@ -24,7 +24,7 @@ from bot.flare_ending import Ending
 from bot.flare_runs import FlareRuns
 from bot.live import Turns
 from bot.messenger import Messenger
-from bot.rush import Rush
+from bot.runtime.ack_gate import Rush
 from bot.storage.approvals import UNDECIDED, Approvals
 from bot.storage.replicas import Replicas
 from bot.storage.store import Accepted, RunRequest, Store, patience

@@ -32,8 +32,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bot.access.policy import Approvers, Rule
 from bot.marked import Marked, read
-from bot.policy import Approvers, Rule
 from handlers.errors import ConfigurationError
 from handlers.executors.settings import DockerSettings, HostSettings, KubernetesSettings, SshSettings
 from handlers.redaction import clean
@@ -264,12 +264,12 @@ class Settings(Strict):
 
     @property
     def rules(self) -> Sequence[Rule]:
-        """The policy, as `bot.policy` reads it."""
+        """The policy, as `bot.access.policy` reads it."""
         return [Rule(who=rule.who, may=rule.may, on=rule.on, in_=rule.in_) for rule in self.policy]
 
     @property
     def approvers(self) -> Approvers:
-        """Who may approve a flare, as `bot.policy` reads it."""
+        """Who may approve a flare, as `bot.access.policy` reads it."""
         return Approvers(self.approvals.flare.by, self.approvals.flare.four_eyes)
 
 

@@ -13,7 +13,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot import metrics, tracing
+from bot.runtime import metrics, tracing
 from handlers.errors import ConfigurationError
 
 MANIFEST = Path(__file__).with_name("manifest.yml")

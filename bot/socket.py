@@ -16,7 +16,7 @@ import structlog
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.app.async_app import AsyncApp
 
-from bot import metrics
+from bot.runtime import metrics
 
 log = structlog.get_logger(__name__)
 

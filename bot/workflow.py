@@ -15,12 +15,12 @@ from typing import Any
 import structlog
 from dbos import DBOS
 
-from bot import metrics
 from bot.delivery import Delivery
 from bot.messenger import Messenger, Undeliverable
 from bot.render import thread
 from bot.render.not_posted import not_posted
 from bot.render.post import Post
+from bot.runtime import metrics
 from bot.storage.store import RunRecord, RunRequest, Store
 from handlers.model import Report
 from handlers.ports import Clock

@@ -24,8 +24,9 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from bot import cli, grammar, metrics, settings
+from bot import cli, grammar, settings
 from bot.listeners.commands import AVAILABLE
+from bot.runtime import metrics
 from handlers.agent.findings import KINDS
 from handlers.model import Agent, Installation, Platform
 from handlers.remediation import remediate

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bot import cli, metrics
+from bot import cli
+from bot.runtime import metrics
 from bot.settings import load
 from docs import generate
 from handlers.agent.findings import KINDS

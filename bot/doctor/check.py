@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from bot.cli_status import STATUS
+from bot.exit_status import STATUS
 from handlers.model import Verdict, worst
 
 

@@ -8,9 +8,9 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
+from bot.access.policy import Policy
 from bot.doctor import database, slack, targets
 from bot.doctor.check import Check, Findings, failed, passed, skipped, unknown, warned
-from bot.policy import Policy
 from bot.settings import Secrets, Settings, TargetSettings, load
 from bot.storage.audit import Entry
 from bot.storage.store import Store

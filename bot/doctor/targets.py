@@ -8,8 +8,8 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 
-from bot.cli_status import login
 from bot.doctor.check import Check, failed, passed, skipped, unknown, warned
+from bot.exit_status import login
 from bot.storage.audit import Entry
 from handlers.agent.commands import version_command
 from handlers.errors import Denied, ExecError, TargetDenied, TargetError

@@ -9,16 +9,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot import grammar, metrics
-from bot.directory import SlackDirectory
-from bot.errands import Errands
+from bot import grammar
+from bot.access.directory import SlackDirectory
+from bot.access.policy import Decision, Policy
 from bot.fleets import Fleets
 from bot.messenger import Messenger
-from bot.policy import Decision, Policy
 from bot.render import ephemeral
 from bot.render.ephemeral import Payload
 from bot.render.post import Post
 from bot.runs import Runs
+from bot.runtime import metrics
+from bot.runtime.background_tasks import Errands
 from bot.storage.audit import Entry
 from bot.storage.store import Accepted, RunRequest, Store
 from handlers.model import Platform

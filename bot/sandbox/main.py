@@ -12,7 +12,7 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from bot.cli_status import STATUS
+from bot.exit_status import STATUS
 from bot.sandbox.driver import Driver, Message, is_run
 from bot.sandbox.slack.people import BadRequest
 from bot.sandbox.world import World, world

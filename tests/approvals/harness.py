@@ -15,14 +15,14 @@ from typing import Any
 
 from dbos._dbos import _get_or_create_dbos_registry
 
-from bot.errands import Errands
+from bot.access.policy import Approvers, Person, Policy, Rule
 from bot.examination import Pace
 from bot.listeners import flare as listeners
 from bot.listeners.desk import Desk, tell
 from bot.messenger import Messenger
-from bot.policy import Approvers, Person, Policy, Rule
 from bot.render.ephemeral import Payload
 from bot.runs import Flaring, Runs, end_engine
+from bot.runtime.background_tasks import Errands
 from bot.storage.store import RunRequest, Store
 from handlers.model import Platform
 from tests.approvals.clock import ForwardClock

@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from bot.clock import SystemClock
+from bot.runtime.clock import SystemClock
 from handlers.agent.commands import status_commands
 from handlers.executors.kubernetes import KubernetesExecutor
 from handlers.executors.settings import KubernetesSettings

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from bot import slack as connection
-from bot.directory import SlackDirectory, Unknown
+from bot.access.directory import SlackDirectory, Unknown
 from bot.sandbox.slack.server import LocalSlack
 from bot.sandbox.slack.workspace import TEAM
 from bot.slack import MANIFEST

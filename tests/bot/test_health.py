@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot import metrics
-from bot.health import Health, HealthServer
+from bot.runtime import metrics
+from bot.runtime.health import Health, HealthServer
 from handlers.errors import ConfigurationError
 
 
@@ -36,7 +36,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("bot.health.time", made)
+    monkeypatch.setattr("bot.runtime.health.time", made)
     return made
 
 

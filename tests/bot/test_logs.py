@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from bot.logs import configure
+from bot.runtime.logs import configure
 
 TOKEN = "-".join(("xoxb", "1" * 12, "2" * 12, secrets.token_hex(12)))
 KEY = secrets.token_hex(16)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.policy import Person, Policy, Rule
+from bot.access.policy import Person, Policy, Rule
 
 RULES = [
     Rule(who=("@sre", "U1"), may=("selftest", "tc"), on=("cluster-*",), in_=("*",)),

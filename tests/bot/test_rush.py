@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.rush import PATIENCE_S, Rush
+from bot.runtime.ack_gate import PATIENCE_S, Rush
 from tests.virtual_time import run
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from slack_bolt.app.async_app import AsyncApp
 
-from bot import metrics
+from bot.runtime import metrics
 from bot.socket import DEAD_S, QUIET_S, Socket
 
 

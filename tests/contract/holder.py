@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from bot.clock import SystemClock
-from bot.scratch import TemporaryScratch
+from bot.runtime.clock import SystemClock
+from bot.runtime.temp_files import TemporaryScratch
 from bot.settings import Settings, TargetSettings
 from bot.targets import executors
 from handlers.executors.base import Executor

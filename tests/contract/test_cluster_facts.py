@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.clock import SystemClock
+from bot.runtime.clock import SystemClock
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from handlers.executors.cluster import KnowsCluster
 from handlers.executors.host import HostExecutor

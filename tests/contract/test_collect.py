@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.clock import SystemClock
+from bot.runtime.clock import SystemClock
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from handlers.executors import kubernetes_client
 from handlers.executors.ending import PYTHONS

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import docker
 import pytest
 
-from bot.clock import SystemClock
+from bot.runtime.clock import SystemClock
 from bot.sandbox.agent import Behaviour
 from handlers.executors.docker import DockerExecutor, _started_at
 from handlers.executors.settings import DockerSettings

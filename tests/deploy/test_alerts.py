@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from bot import metrics
+from bot.runtime import metrics
 from tests.deploy.conftest import ROOT
 
 PROMTOOL = shutil.which("promtool")

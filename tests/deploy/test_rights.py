@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from bot.clock import SystemClock
+from bot.runtime.clock import SystemClock
+from bot.runtime.temp_files import TemporaryScratch
 from bot.sandbox.agent import Behaviour
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
-from bot.scratch import TemporaryScratch
 from handlers.errors import TargetDenied
 from handlers.executors.kubernetes import KubernetesExecutor
 from handlers.executors.settings import KubernetesSettings

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from bot.clock import SystemClock
+from bot.runtime.clock import SystemClock
+from bot.runtime.temp_files import TemporaryScratch
 from bot.sandbox.flare_agent import members, pack
-from bot.scratch import TemporaryScratch
 from handlers.errors import BinaryMissing, ConnectionLost
 from handlers.executors.base import Session, Stream
 from handlers.flare import FlareFailed, FlareRequest, FlareSettings, hold

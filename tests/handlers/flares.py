@@ -8,10 +8,10 @@ import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from bot.clock import SystemClock
+from bot.runtime.clock import SystemClock
+from bot.runtime.temp_files import TemporaryScratch
 from bot.sandbox.agent import Behaviour
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
-from bot.scratch import TemporaryScratch
 from handlers.executors.kubernetes import KubernetesExecutor
 from handlers.executors.settings import KubernetesSettings
 from handlers.flare import FlareRequest, FlareSettings, HeldFlare, hold

@@ -487,7 +487,7 @@ async def test_a_full_disk_of_csms_own_is_told(agent: OneAgent, monkeypatch: pyt
     def full(*_: object, **__: object) -> object:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("bot.scratch.tempfile.SpooledTemporaryFile", full)
+    monkeypatch.setattr("bot.runtime.temp_files.tempfile.SpooledTemporaryFile", full)
     with pytest.raises(FlareFailed) as caught:
         async with agent.held(Behaviour()):
             pass

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.clock import SystemClock
+from bot.runtime.clock import SystemClock
+from bot.runtime.temp_files import TemporaryScratch
 from bot.sandbox.agent import Behaviour
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
-from bot.scratch import TemporaryScratch
 from handlers.agent.flare_output import CONFIRMATION, Question, read_question
 from handlers.errors import BinaryMissing
 from handlers.executors.base import Session, Stream

@@ -15,7 +15,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from bot.clock import SystemClock
+from bot.runtime.clock import SystemClock
 from bot.sandbox import image
 from bot.sandbox.fake import FakeExecutor
 from handlers.executors.docker import DockerExecutor

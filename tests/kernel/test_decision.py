@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bot.clock import SystemClock
+from bot.runtime.clock import SystemClock
 from handlers.executors.host import HostExecutor
 from handlers.executors.settings import HostSettings
 from handlers.model import AgentResult, Installation, Verdict

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 
-from bot.clock import SystemClock
+from bot.runtime.clock import SystemClock
 from handlers.model import Agent, AgentResult, Verdict
 from handlers.tc.document import read_document, unpacked
 from handlers.tc.examine import examine

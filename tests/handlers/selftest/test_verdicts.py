@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bot.clock import SystemClock
+from bot.runtime.clock import SystemClock
 from bot.sandbox.agent import FAULTS, Behaviour
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from handlers.agent.commands import triggers_selftest

@@ -21,7 +21,7 @@ from typing import Self
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from bot import metrics
+from bot.runtime import metrics
 from handlers.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)

@@ -18,7 +18,7 @@ import structlog
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.policy import Person
+from bot.access.policy import Person
 from handlers.errors import CsmError
 
 log = structlog.get_logger(__name__)
