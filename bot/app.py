@@ -21,6 +21,8 @@ from bot import slack
 from bot.access.directory import SlackDirectory
 from bot.access.policy import Policy
 from bot.commands import commands, flaring
+from bot.config.settings import Secrets, Settings
+from bot.config.targets import described, executors
 from bot.examination import Pace
 from bot.fleets import Fleets
 from bot.housekeeping import keeping_house, kept
@@ -37,11 +39,9 @@ from bot.runtime.background_tasks import Errands
 from bot.runtime.clock import SystemClock
 from bot.runtime.health import Health, HealthServer
 from bot.runtime.tracing import traced
-from bot.settings import Secrets, Settings
 from bot.socket import DEAD_S, QUIET_S, Socket
-from bot.storage.sole import sole
+from bot.storage.instance_lock import sole
 from bot.storage.store import Store
-from bot.targets import described, executors
 from handlers.executors.base import Executor
 
 log = structlog.get_logger(__name__)

@@ -28,7 +28,7 @@ from handlers.model import Report, Verdict
 
 if TYPE_CHECKING:
     from bot import grammar
-    from bot.settings import Settings
+    from bot.config.settings import Settings
     from bot.storage.store import RunRecord, RunRequest, Store
 
 USAGE_STATUS = 2
@@ -139,7 +139,8 @@ def _add_tc_options(parser: argparse.ArgumentParser) -> None:
 def _serve(options: argparse.Namespace) -> int:
     import structlog
 
-    from bot import app, settings
+    from bot import app
+    from bot.config import settings
     from bot.runtime.logs import configure
 
     configure()
@@ -181,8 +182,8 @@ def _help(line: Sequence[str]) -> int:
 
 async def _line(options: argparse.Namespace, line: str) -> int:
     from bot import grammar
+    from bot.config.settings import Secrets, load
     from bot.runtime.logs import configure
-    from bot.settings import Secrets, load
     from bot.storage.store import Store
 
     configure(level="ERROR")
@@ -214,11 +215,11 @@ async def _line(options: argparse.Namespace, line: str) -> int:
 async def _examine(options: argparse.Namespace, settings: Settings, store: Store, target: str, agent: str) -> int:
     from bot.cancellation import cancellable
     from bot.commands import commands
+    from bot.config.targets import executors
     from bot.examination import Examination, Pace, Places
     from bot.listeners.desk import run_id
     from bot.runtime.clock import SystemClock
     from bot.storage.store import RunRequest
-    from bot.targets import executors
     from handlers.errors import TargetError
 
     request = RunRequest(
@@ -348,7 +349,7 @@ def _print(report: Report, form: str) -> None:
 
 
 def _targets(settings: Settings) -> int:
-    from bot.targets import described
+    from bot.config.targets import described
 
     for name, words in described(settings).items():
         print(f"{name}: {words}")

@@ -23,16 +23,16 @@ from collections.abc import Callable, Iterator
 from bot import grammar
 from bot.cancellation import cancellable
 from bot.commands import flaring
+from bot.config.settings import Settings
+from bot.config.targets import executors
 from bot.exit_status import login
 from bot.flare import Flare, FlareParts
 from bot.flare_ending import Ending
 from bot.listeners.desk import run_id
 from bot.render.flare_text import review_text
 from bot.runtime.clock import SystemClock
-from bot.settings import Settings
 from bot.storage.approvals import Approvals
 from bot.storage.store import RunRequest, Store
-from bot.targets import executors
 from handlers.errors import UsageError
 from handlers.flare import FlareRequest
 from handlers.model import FlareReview, Report

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
+from bot.config.settings import Settings
 from bot.examination import Reuse
 from bot.examination_runs import Command
 from bot.flare import Held
 from bot.runs import Flaring
 from bot.runtime.clock import SystemClock
 from bot.runtime.temp_files import TemporaryScratch
-from bot.settings import Settings
 from handlers.executors.base import Executor
 from handlers.flare import FlareRequest, FlareSettings, hold
 from handlers.model import Agent, AgentResult, Report

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from bot.progress import Progress
+from bot.render.progress import Progress
 from bot.runtime import metrics, tracing
 from bot.storage.store import RunRequest, Store
 from handlers.errors import NoAgents, TargetDenied, TargetError, TargetUnreachable

@@ -11,7 +11,7 @@ from bot.cancellation import cancellable
 from bot.examination import NO_REUSE, Ask, Examination, Pace, Places, Reuse
 from bot.live import LiveMessage, Turns
 from bot.messenger import Messenger
-from bot.render import slack
+from bot.render import run_message
 from bot.render import thread as thread_of
 from bot.render.post import Post
 from bot.runtime import tracing
@@ -72,7 +72,7 @@ class ExaminationRuns(Workflow):
 
     def opening(self, request: RunRequest) -> Post:
         """The run's one message, with nothing known yet."""
-        return slack.opening(self._examination(request).progress)
+        return run_message.opening(self._examination(request).progress)
 
     async def proceed(self, run: str) -> None:
         """Examine; then say what was found, in as many replies as it takes."""
@@ -87,13 +87,13 @@ class ExaminationRuns(Workflow):
         """Say in the run's message that csm failed."""
         reason = f"csm itself failed in {request.id}. Nothing is known about the Agents from this run."
         remedy = f"Ask again. If it happens again, the log of csm has the details under {request.id}."
-        await self.delivery.show(request.id, slack.failed(self._examination(request).progress, reason, remedy))
+        await self.delivery.show(request.id, run_message.failed(self._examination(request).progress, reason, remedy))
 
     async def _examine(self, run: str) -> None:
         """Ask the Agents, show how it goes, and keep the report."""
         opening = await self.delivery.opening(run)
         examination = self._on[run] = self._examination((await self.record(run)).request)
-        live = LiveMessage(self.messenger, opening, lambda: slack.opening(examination.progress), self._turns)
+        live = LiveMessage(self.messenger, opening, lambda: run_message.opening(examination.progress), self._turns)
         try:
             async with live, cancellable(self.store, self.clock, run, examination.cancel):
                 examination.on_change = live.changed
@@ -116,10 +116,10 @@ class ExaminationRuns(Workflow):
         """Turn the run's message into the verdict."""
         report = await self.report(run)
         if report.agents:
-            post = slack.closing(report)
+            post = run_message.closing(report)
         else:
             request = (await self.record(run)).request
-            post = slack.failed(self._examination(request).progress, report.reason, report.remedy)
+            post = run_message.failed(self._examination(request).progress, report.reason, report.remedy)
         await self.delivery.show(run, post)
 
     async def _count(self, run: str) -> int:

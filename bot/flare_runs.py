@@ -17,7 +17,7 @@ from bot.flare import Flare, FlareParts
 from bot.flare_ending import Ending
 from bot.live import LiveMessage, Turns
 from bot.messenger import Messenger, Undeliverable
-from bot.render import flare as cards
+from bot.render import flare_messages as cards
 from bot.render.post import File, Post
 from bot.storage.store import RunRequest, Store
 from bot.workflow import Workflow

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import structlog
 from dbos import DBOSClient
 
-from bot.settings import Retention
+from bot.config.settings import Retention
 from bot.storage.audit import Entry, head
 from bot.storage.retention import SHARED, Keep, Pruned, old_files, prune
 from bot.storage.store import Store

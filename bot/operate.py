@@ -16,7 +16,7 @@ from handlers.errors import ConfigurationError, UsageError
 from handlers.model import Verdict
 
 if TYPE_CHECKING:
-    from bot.settings import Settings
+    from bot.config.settings import Settings
     from bot.storage.audit import Chain
     from bot.storage.store import Store
 
@@ -73,7 +73,7 @@ def _command(
 
 @contextlib.asynccontextmanager
 async def _opened(options: argparse.Namespace) -> AsyncIterator[tuple[Settings, Store]]:
-    from bot.settings import load
+    from bot.config.settings import load
     from bot.storage.store import Store, exists
 
     settings = load(options.config)
@@ -88,7 +88,7 @@ async def _opened(options: argparse.Namespace) -> AsyncIterator[tuple[Settings, 
 
 async def _doctor(options: argparse.Namespace) -> int:
     from bot.doctor.examination import examine
-    from bot.render.words import GLYPHS
+    from bot.render.formatting import GLYPHS
 
     findings = await examine(options.config)
     if options.json:

@@ -18,7 +18,7 @@ from dbos import DBOS
 from bot.delivery import Delivery
 from bot.messenger import Messenger, Undeliverable
 from bot.render import thread
-from bot.render.not_posted import not_posted
+from bot.render.ephemeral_fallback import not_posted
 from bot.render.post import Post
 from bot.runtime import metrics
 from bot.storage.store import RunRecord, RunRequest, Store

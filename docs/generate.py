@@ -24,7 +24,8 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from bot import cli, grammar, settings
+from bot import cli, grammar
+from bot.config import settings
 from bot.listeners.commands import AVAILABLE
 from bot.runtime import metrics
 from handlers.agent.findings import KINDS

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from bot import cli
+from bot.config.settings import load
 from bot.runtime import metrics
-from bot.settings import load
 from docs import generate
 from handlers.agent.findings import KINDS
 from tests.deploy import page

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from jsonschema import ValidationError, validate
 
+from bot.config.settings import SlackSettings
 from bot.sandbox.slack.web_api import METHODS
-from bot.settings import SlackSettings
 from tests.manifest_schema import SCHEMA, without_a_way_in
 from tests.sandbox.samples import changed
 

@@ -9,12 +9,12 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
 from bot.access.policy import Policy
+from bot.config.settings import Secrets, Settings, TargetSettings, load
+from bot.config.targets import executor
 from bot.doctor import database, slack, targets
 from bot.doctor.check import Check, Findings, failed, passed, skipped, unknown, warned
-from bot.settings import Secrets, Settings, TargetSettings, load
 from bot.storage.audit import Entry
 from bot.storage.store import Store
-from bot.targets import executor
 from handlers.errors import ConfigurationError
 from handlers.model import Verdict
 from handlers.redaction import clean

@@ -15,8 +15,8 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import slack as connection
+from bot.config.settings import Secrets, Settings
 from bot.doctor.check import Check, failed, passed, skipped, unknown, warned
-from bot.settings import Secrets, Settings
 from bot.slack import MANIFEST, refusal
 
 INSTALL = "Paste manifest.yml into the app's settings (App Manifest) and install the app again."

@@ -12,7 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.listeners.commands import cancel, joined
 from bot.listeners.desk import Desk, origin, run_id, tell
 from bot.messenger import Undeliverable
-from bot.render import ephemeral, slack
+from bot.render import ephemeral, run_message
 from bot.render.ephemeral import Payload
 from bot.render.post import Post
 from bot.storage.audit import Entry
@@ -96,7 +96,7 @@ async def _share(desk: Desk, user: str, view: dict[str, Any]) -> str:
         why = f"You may not see {record.request.target}."
         await desk.refuse(user, chosen, "share", why, run=run)
         return why
-    post = slack.share(record.report, record.permalink, user)
+    post = run_message.share(record.report, record.permalink, user)
     once = Post(f"share:{run_id(view['id'])}", post.text, post.blocks)
     try:
         await asyncio.wait_for(desk.messenger.post_once(run, once, channel=chosen), SHARE_PATIENCE_S)

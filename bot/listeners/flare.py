@@ -20,7 +20,7 @@ from bot import grammar
 from bot.flare_ending import WORDS, Ending
 from bot.listeners.desk import Desk, origin, run_id, tell
 from bot.render import ephemeral
-from bot.render import flare as cards
+from bot.render import flare_messages as cards
 from bot.render import flare_modal as modal
 from bot.render.ephemeral import Payload
 from bot.storage.approvals import Approval, State

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from bot.render.formatting import duration, escape, mrkdwn, one_line, plain, title, verdict
 from bot.render.post import Block, Post, context, fit, section
 from bot.render.thread import safe_link
-from bot.render.words import duration, escape, mrkdwn, one_line, plain, title, verdict
 from handlers.errors import UsageError
 from handlers.model import Report
 

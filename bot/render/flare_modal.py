@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bot.render.formatting import GLYPHS, mrkdwn, one_line
 from bot.render.post import section
-from bot.render.words import GLYPHS, mrkdwn, one_line
 from handlers.model import FlareReview, Verdict
 
 MOST_OPTIONS = 100

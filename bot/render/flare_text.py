@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from bot.render.words import one_line, plain
+from bot.render.formatting import one_line, plain
 from handlers.model import FlareFile, FlareReview
 
 

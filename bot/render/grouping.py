@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.render.words import agents, minutes, unique
+from bot.render.formatting import agents, minutes, unique
 from handlers.agent.findings import KINDS
 from handlers.model import AgentResult, Finding, Report, Step, Table, Verdict, worst_first
 

@@ -6,7 +6,7 @@ import re
 import shlex
 from xml.etree import ElementTree as ET
 
-from bot.render.words import one_line, plain
+from bot.render.formatting import one_line, plain
 from handlers.model import AgentResult, Report, Verdict, worst_first
 
 # What XML 1.0 cannot hold (https://www.w3.org/TR/xml/#charsets).

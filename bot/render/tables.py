@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bot.render.formatting import agents, one_line, some, verdict
 from bot.render.grouping import TableGroup
-from bot.render.words import agents, one_line, some, verdict
 from handlers.model import Table
 
 MOST_CELL = 44

@@ -17,12 +17,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bot.progress import Progress
+from bot.render.formatting import agents, counted, duration, one_line, plain, some, title, unique, verdict
 from bot.render.grouping import FindingGroup, TableGroup, commands, findings, outcomes, tables
-from bot.render.plaintext import to_text
+from bot.render.progress import Progress
 from bot.render.tables import heading
-from bot.render.threadtext import thread_as_text
-from bot.render.words import agents, counted, duration, one_line, plain, some, title, unique, verdict
+from bot.render.text_report import to_text
+from bot.render.thread_as_text import thread_as_text
 from handlers.model import Report, Verdict, worst_first
 
 __all__ = ["LiveProgress", "report", "thread_as_text", "to_text"]

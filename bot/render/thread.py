@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from bot.render.formatting import agents, cut, mrkdwn, one_line, plain, some, title, verdict
 from bot.render.grouping import Command, FindingGroup, commands, findings, outcomes, tables
-from bot.render.plaintext import to_text
 from bot.render.post import Block, File, Post, context, fit, header, preformatted, rich_line, section
 from bot.render.tables import heading, lines
-from bot.render.words import agents, cut, mrkdwn, one_line, plain, some, title, verdict
+from bot.render.text_report import to_text
 from handlers.model import Report, Step, Verdict
 from handlers.tc.document import unpacked
 

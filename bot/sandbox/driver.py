@@ -11,12 +11,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from bot.render.formatting import COMMANDS
 from bot.render.terminal import thread_as_text
-from bot.render.words import COMMANDS
 from bot.sandbox.slack.server import LocalSlack
 
 WAITING = "Waiting for approval"
-"""What a flare's message says when it goes on no more by itself (`bot.render.flare`)."""
+"""What a flare's message says when it goes on no more by itself (`bot.render.flare_messages`)."""
 
 T = TypeVar("T")
 Message = Mapping[str, Any]

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.storage import audit
-from bot.storage.accepting import Asked, accept_all
+from bot.storage.accept import Asked, accept_all
 from bot.storage.audit import Entry, note
 from bot.storage.migrate import migrate
 from bot.storage.records import ON, WITHOUT_JSON, Accepted, RunRecord, RunRequest, Sent, entry_of, record

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.marked import read
-from bot.settings import load
+from bot.config.settings import load
+from bot.config.yaml_lines import read
 from handlers.errors import ConfigurationError
 
 GOOD = "targets: {a: {host: {}}}\n"

@@ -18,8 +18,8 @@ import yaml
 
 from bot.sandbox.slack.server import LocalSlack
 from bot.slack import MANIFEST
+from bot.storage.instance_lock import sole
 from bot.storage.schema import schema_version
-from bot.storage.sole import sole
 from bot.storage.store import Store, make_engine
 
 TOKENS = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.settings import Secrets, load
+from bot.config.settings import Secrets, load
 from handlers.errors import ConfigurationError
 
 GOOD = "targets:\n  cluster-a: {kubernetes: {context: prod-a}}\n"

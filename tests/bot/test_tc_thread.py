@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.render import slack
-from bot.render.plaintext import to_text
+from bot.render import run_message
 from bot.render.post import MOST_BLOCKS, MOST_CHARACTERS, Post, size
+from bot.render.text_report import to_text
 from bot.render.thread import files, thread
 from handlers.model import AgentResult, Report, Verdict, count, worst, worst_first
 from handlers.tc.document import cleaned
@@ -42,7 +42,7 @@ def node_of(number: int, pods: int) -> AgentResult:
 
 
 def posts(found: Report) -> list[Post]:
-    return [slack.closing(found), *thread(found)]
+    return [run_message.closing(found), *thread(found)]
 
 
 @pytest.mark.parametrize(("nodes", "pods"), [(1, 5), (1, 250), (30, 60)])
@@ -58,7 +58,10 @@ def test_a_thread_is_short_and_within_every_limit(nodes: int, pods: int) -> None
 
 
 def test_the_message_has_the_verdict_and_the_three_lines_that_matter() -> None:
-    (head, *_), text = slack.closing(report(node_of(1, 10))).blocks, slack.closing(report(node_of(1, 10))).text
+    (head, *_), text = (
+        run_message.closing(report(node_of(1, 10))).blocks,
+        run_message.closing(report(node_of(1, 10))).text,
+    )
     lines = head["text"]["text"].splitlines()
 
     assert lines[0].startswith("*❌ fail: tc check of cluster-a")
@@ -92,5 +95,5 @@ def test_an_agent_without_filters_says_why_in_one_line() -> None:
     found = report(off)
 
     assert found.verdict is Verdict.UNKNOWN
-    assert "Network detections are disabled" in slack.closing(found).text
-    assert agent().name in slack.closing(found).text
+    assert "Network detections are disabled" in run_message.closing(found).text
+    assert agent().name in run_message.closing(found).text

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from bot.config.settings import Settings, TargetSettings
+from bot.config.targets import executors
 from bot.runtime.clock import SystemClock
 from bot.runtime.temp_files import TemporaryScratch
-from bot.settings import Settings, TargetSettings
-from bot.targets import executors
 from handlers.executors.base import Executor
 from handlers.flare import FlareRequest, hold
 from handlers.model import Agent

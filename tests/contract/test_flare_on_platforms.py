@@ -16,13 +16,13 @@ from pathlib import Path
 import docker
 import pytest
 
+from bot.config.settings import TargetSettings
 from bot.runtime.clock import SystemClock
 from bot.runtime.temp_files import TemporaryScratch
 from bot.sandbox.agent import Behaviour
 from bot.sandbox.driver import Driver
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from bot.sandbox.world import world
-from bot.settings import TargetSettings
 from handlers.executors.base import Executor, Limits, Stream, run
 from handlers.executors.docker import DockerExecutor, DockerSession
 from handlers.executors.settings import DockerSettings, HostSettings, KubernetesSettings

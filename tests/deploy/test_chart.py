@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from bot.settings import load
+from bot.config.settings import load
 from tests.deploy.conftest import KUBERNETES, ROOT, Render
 
 ONE = yaml.safe_load((ROOT / "deploy" / "manifests" / "values.yaml").read_text())

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from bot.progress import Progress
-from bot.render import slack as render
+from bot.render import run_message as render
 from bot.render.post import Post
+from bot.render.progress import Progress
 from bot.sandbox.slack.blocks import faults_of_message, faults_of_view
 from handlers.agent.findings import KINDS
 from handlers.model import Agent, AgentResult, Container, Finding, Installation, Platform, Report, Severity, Verdict

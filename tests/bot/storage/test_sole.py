@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.storage.sole import sole
+from bot.storage.instance_lock import sole
 from handlers.errors import ConfigurationError
 
 

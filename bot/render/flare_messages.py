@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.progress import FlareProgress
 from bot.render import flare_text as text
+from bot.render.formatting import duration, mrkdwn, one_line, person, plain, some, title, verdict
 from bot.render.post import Block, File, Post, actions, button, context, fit, preformatted, section
+from bot.render.progress import FlareProgress
 from bot.render.thread import safe_link
-from bot.render.words import duration, mrkdwn, one_line, person, plain, some, title, verdict
 from handlers.model import FlareReview, Report
 
 MOST_FILES = 8

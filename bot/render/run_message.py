@@ -8,7 +8,6 @@ here, so that callers need one name. Glyph and word together, never a colour or 
 
 from __future__ import annotations
 
-from bot.progress import Progress
 from bot.render.ephemeral import (
     help_text,
     joined,
@@ -18,20 +17,11 @@ from bot.render.ephemeral import (
     targets_list,
     usage_error,
 )
+from bot.render.formatting import agents, counted, duration, escape, mrkdwn, person, some, title, verdict
 from bot.render.grouping import findings, outcomes
 from bot.render.post import Block, Post, actions, button, context, fit, section
+from bot.render.progress import Progress
 from bot.render.thread import files, safe_link, thread
-from bot.render.words import (
-    agents,
-    counted,
-    duration,
-    escape,
-    mrkdwn,
-    person,
-    some,
-    title,
-    verdict,
-)
 from handlers.model import Report, Severity, Verdict
 
 __all__ = [

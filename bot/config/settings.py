@@ -2,7 +2,7 @@
 The configuration: one YAML file and, for secrets, the environment.
 
 A faulty file is refused with every fault at once, each with its line and the nearest valid key. What pydantic
-finds is translated back to the file's own lines (`bot.marked`).
+finds is translated back to the file's own lines (`bot.config.yaml_lines`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.access.policy import Approvers, Rule
-from bot.marked import Marked, read
+from bot.config.yaml_lines import Marked, read
 from handlers.errors import ConfigurationError
 from handlers.executors.settings import DockerSettings, HostSettings, KubernetesSettings, SshSettings
 from handlers.redaction import clean

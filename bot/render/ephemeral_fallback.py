@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bot.render.formatting import mrkdwn
 from bot.render.post import Post, fit, section
-from bot.render.words import mrkdwn
 
 _WHY = {
     "not_in_channel": "csm is not a member of this channel. Invite it with `/invite @csm`, then ask again.",

@@ -6,9 +6,9 @@ import shlex
 import textwrap
 from collections.abc import Iterator
 
+from bot.render.formatting import agents, counted, duration, one_line, plain, title
 from bot.render.grouping import FindingGroup, commands, findings, outcomes, tables
 from bot.render.tables import heading, lines
-from bot.render.words import agents, counted, duration, one_line, plain, title
 from handlers.model import Report, worst_first
 
 _WIDTH = 100

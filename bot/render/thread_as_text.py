@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bot.render.words import plain
+from bot.render.formatting import plain
 
 _LINK = re.compile(r"<(https?://[^|<>]+)\|([^<>]*)>")
 _USER = re.compile(r"\b[UW][A-Z0-9]{2,20}\b")

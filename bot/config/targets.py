@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bot.settings import Settings, TargetSettings
+from bot.config.settings import Settings, TargetSettings
 from handlers.executors.base import Executor
 
 
