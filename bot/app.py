@@ -17,7 +17,6 @@ from slack_bolt.error import BoltError
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import slack
 from bot.access.directory import SlackDirectory
 from bot.access.policy import Policy
 from bot.commands import commands, flaring
@@ -30,8 +29,6 @@ from bot.listeners import actions as action_listeners
 from bot.listeners import commands as command_listeners
 from bot.listeners import flare as flare_listeners
 from bot.listeners.desk import Desk
-from bot.messenger import Messenger
-from bot.metered import MeteredApp
 from bot.runs import Runs
 from bot.runtime import metrics
 from bot.runtime.ack_gate import Rush
@@ -39,7 +36,10 @@ from bot.runtime.background_tasks import Errands
 from bot.runtime.clock import SystemClock
 from bot.runtime.health import Health, HealthServer
 from bot.runtime.tracing import traced
-from bot.socket import DEAD_S, QUIET_S, Socket
+from bot.slack.bolt_app import MeteredApp
+from bot.slack.client import check_app_token, check_bot, create_client, required_scopes
+from bot.slack.messenger import Messenger
+from bot.slack.socket_mode import DEAD_S, QUIET_S, Socket
 from bot.storage.instance_lock import sole
 from bot.storage.store import Store
 from handlers.executors.base import Executor
@@ -65,8 +65,8 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         stack.enter_context(traced())
         health = await _healthy(stack, settings)
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)))
-        client = slack.client(secrets.bot_token.get_secret_value(), secrets.api_url, session)
-        identity = await slack.check_bot(client, required=slack.required_scopes())
+        client = create_client(secrets.bot_token.get_secret_value(), secrets.api_url, session)
+        identity = await check_bot(client, required=required_scopes())
         store = await Store.open(settings.database_url)
         stack.enter_context(sole(settings.database_url))
         stack.push_async_callback(store.aclose)
@@ -113,7 +113,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         app = _bolt(client, secrets, desk, rush)
         if settings.slack.transport == "socket":
             app_token = secrets.app_token.get_secret_value()
-            await slack.check_app_token(client, app_token)
+            await check_app_token(client, app_token)
             socket = await stack.enter_async_context(Socket(app, app_token))
             health.alive_if(lambda: socket.fault(DEAD_S))
             health.ready_if(lambda: socket.fault(QUIET_S))

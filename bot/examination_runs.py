@@ -9,12 +9,12 @@ import structlog
 
 from bot.cancellation import cancellable
 from bot.examination import NO_REUSE, Ask, Examination, Pace, Places, Reuse
-from bot.live import LiveMessage, Turns
-from bot.messenger import Messenger
 from bot.render import run_message
 from bot.render import thread as thread_of
 from bot.render.post import Post
 from bot.runtime import tracing
+from bot.slack.live_message import LiveMessage, Turns
+from bot.slack.messenger import Messenger
 from bot.storage.store import RunRequest, Store
 from bot.workflow import Workflow
 from handlers.errors import TargetError

@@ -15,10 +15,10 @@ import structlog
 
 from bot.flare import Flare, FlareParts
 from bot.flare_ending import Ending
-from bot.live import LiveMessage, Turns
-from bot.messenger import Messenger, Undeliverable
 from bot.render import flare_messages as cards
 from bot.render.post import File, Post
+from bot.slack.live_message import LiveMessage, Turns
+from bot.slack.messenger import Messenger, Undeliverable
 from bot.storage.store import RunRequest, Store
 from bot.workflow import Workflow
 from handlers.executors.base import Executor

@@ -22,9 +22,9 @@ from bot.examination_runs import Command, ExaminationRuns
 from bot.flare import FlareParts, Hold
 from bot.flare_ending import Ending
 from bot.flare_runs import FlareRuns
-from bot.live import Turns
-from bot.messenger import Messenger
 from bot.runtime.ack_gate import Rush
+from bot.slack.live_message import Turns
+from bot.slack.messenger import Messenger
 from bot.storage.approvals import UNDECIDED, Approvals
 from bot.storage.replicas import Replicas
 from bot.storage.store import Accepted, RunRequest, Store, patience

@@ -15,12 +15,12 @@ from typing import Any
 import structlog
 from dbos import DBOS
 
-from bot.delivery import Delivery
-from bot.messenger import Messenger, Undeliverable
 from bot.render import thread
 from bot.render.ephemeral_fallback import not_posted
 from bot.render.post import Post
 from bot.runtime import metrics
+from bot.slack.messenger import Messenger, Undeliverable
+from bot.slack.run_thread import Delivery
 from bot.storage.store import RunRecord, RunRequest, Store
 from handlers.model import Report
 from handlers.ports import Clock

@@ -14,10 +14,10 @@ import yaml
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import slack as connection
 from bot.config.settings import Secrets, Settings
 from bot.doctor.check import Check, failed, passed, skipped, unknown, warned
-from bot.slack import MANIFEST, refusal
+from bot.slack import client as connection
+from bot.slack.client import MANIFEST, refusal
 
 INSTALL = "Paste manifest.yml into the app's settings (App Manifest) and install the app again."
 SKEW_S = 60.0
@@ -29,7 +29,7 @@ _OUTAGE = (aiohttp.ClientError, TimeoutError, OSError)
 async def look(settings: Settings, secrets: Secrets) -> AsyncGenerator[Check]:
     """Look at everything of Slack's."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20)) as session:
-        client = connection.client(secrets.bot_token.get_secret_value(), secrets.api_url, session)
+        client = connection.create_client(secrets.bot_token.get_secret_value(), secrets.api_url, session)
         scopes: frozenset[str] | None = None
         async for check, found in _bot_token(client):
             scopes = found

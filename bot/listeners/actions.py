@@ -11,10 +11,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.listeners.commands import cancel, joined
 from bot.listeners.desk import Desk, origin, run_id, tell
-from bot.messenger import Undeliverable
 from bot.render import ephemeral, run_message
 from bot.render.ephemeral import Payload
 from bot.render.post import Post
+from bot.slack.messenger import Undeliverable
 from bot.storage.audit import Entry
 from handlers.errors import UsageError
 

@@ -13,13 +13,13 @@ from bot import grammar
 from bot.access.directory import SlackDirectory
 from bot.access.policy import Decision, Policy
 from bot.fleets import Fleets
-from bot.messenger import Messenger
 from bot.render import ephemeral
 from bot.render.ephemeral import Payload
 from bot.render.post import Post
 from bot.runs import Runs
 from bot.runtime import metrics
 from bot.runtime.background_tasks import Errands
+from bot.slack.messenger import Messenger
 from bot.storage.audit import Entry
 from bot.storage.store import Accepted, RunRequest, Store
 from handlers.model import Platform

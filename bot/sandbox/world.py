@@ -28,7 +28,7 @@ from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from bot.sandbox.process import Bot
 from bot.sandbox.slack.server import LocalSlack
 from bot.sandbox.stand_ins import StandIn, ThisHost
-from bot.slack import MANIFEST
+from bot.slack.client import MANIFEST
 
 WATCH_S = 0.5
 EXAMPLES = ("selftest cluster-a", "tc cluster-a", "flare cluster-a", "help")

@@ -19,10 +19,10 @@ from bot.access.policy import Approvers, Person, Policy, Rule
 from bot.examination import Pace
 from bot.listeners import flare as listeners
 from bot.listeners.desk import Desk, tell
-from bot.messenger import Messenger
 from bot.render.ephemeral import Payload
 from bot.runs import Flaring, Runs, end_engine
 from bot.runtime.background_tasks import Errands
+from bot.slack.messenger import Messenger
 from bot.storage.store import RunRequest, Store
 from handlers.model import Platform
 from tests.approvals.clock import ForwardClock

@@ -12,7 +12,7 @@ from bot.sandbox.driver import Driver
 from bot.sandbox.kubernetes_api import Pod
 from bot.sandbox.slack.server import LocalSlack
 from bot.sandbox.world import world
-from bot.slack import MANIFEST
+from bot.slack.client import MANIFEST
 
 COMMANDS = 100
 ROUNDS = 3

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from bot import slack as connection
 from bot.access.directory import SlackDirectory, Unknown
 from bot.sandbox.slack.server import LocalSlack
 from bot.sandbox.slack.workspace import TEAM
-from bot.slack import MANIFEST
+from bot.slack import client as connection
+from bot.slack.client import MANIFEST
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ async def slack() -> AsyncIterator[LocalSlack]:
 @pytest.fixture
 async def directory(slack: LocalSlack) -> AsyncIterator[SlackDirectory]:
     async with aiohttp.ClientSession() as session:
-        client = connection.client(slack.bot_token, slack.api_url, session)
+        client = connection.create_client(slack.bot_token, slack.api_url, session)
         yield SlackDirectory(client, team_id=TEAM, groups={"@sre", "@nobody"})
 
 

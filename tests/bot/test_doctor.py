@@ -23,7 +23,7 @@ from bot.doctor.examination import examine
 from bot.sandbox.fleet import fleet
 from bot.sandbox.kubernetes_api import KubernetesApi
 from bot.sandbox.slack.server import LocalSlack
-from bot.slack import MANIFEST
+from bot.slack.client import MANIFEST
 from bot.storage.migrate import VERSION
 from bot.storage.schema import schema_version
 from bot.storage.store import Store, make_engine

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bot.live import FIRST_PAUSE_S, LAST_PAUSE_S, LiveMessage, Turns
-from bot.messenger import Undeliverable
 from bot.render.post import Post
+from bot.slack.live_message import FIRST_PAUSE_S, LAST_PAUSE_S, LiveMessage, Turns
+from bot.slack.messenger import Undeliverable
 from bot.storage.store import Sent
 from tests.virtual_time import run
 

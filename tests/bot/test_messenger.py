@@ -15,8 +15,8 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.messenger import Messenger, Undeliverable
 from bot.render.post import File, Post
+from bot.slack.messenger import Messenger, Undeliverable
 from bot.storage.store import Sent
 from tests.virtual_time import run
 

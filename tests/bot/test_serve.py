@@ -17,7 +17,7 @@ import sqlalchemy as sa
 import yaml
 
 from bot.sandbox.slack.server import LocalSlack
-from bot.slack import MANIFEST
+from bot.slack.client import MANIFEST
 from bot.storage.instance_lock import sole
 from bot.storage.schema import schema_version
 from bot.storage.store import Store, make_engine

@@ -12,10 +12,10 @@ import pytest
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
-from bot import slack as connection
 from bot.sandbox.slack.server import LocalSlack
-from bot.slack import MANIFEST
-from bot.socket import Socket
+from bot.slack import client as connection
+from bot.slack.client import MANIFEST
+from bot.slack.socket_mode import Socket
 from tests.relay import Relay, tcp_relay
 
 PING_S, QUIET_S = 0.1, 1.5
@@ -48,7 +48,7 @@ async def line() -> AsyncIterator[Line]:
         relay = await stack.enter_async_context(tcp_relay(int(slack.url.rsplit(":", 1)[1])))
         slack.socket_mode.base = f"http://127.0.0.1:{relay.port}"
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        app = AsyncApp(client=connection.client(slack.bot_token, slack.api_url, session))
+        app = AsyncApp(client=connection.create_client(slack.bot_token, slack.api_url, session))
         heard: list[str] = []
 
         @app.command("/csm")

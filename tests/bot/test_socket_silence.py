@@ -9,7 +9,7 @@ import pytest
 from slack_bolt.app.async_app import AsyncApp
 
 from bot.runtime import metrics
-from bot.socket import DEAD_S, QUIET_S, Socket
+from bot.slack.socket_mode import DEAD_S, QUIET_S, Socket
 
 
 class Time:
@@ -23,7 +23,7 @@ class Time:
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     made = Time()
-    monkeypatch.setattr("bot.socket.time", made)
+    monkeypatch.setattr("bot.slack.socket_mode.time", made)
     return made
 
 

@@ -18,7 +18,7 @@ import yaml
 from bot.sandbox.driver import Driver
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from bot.sandbox.slack.server import LocalSlack
-from bot.slack import MANIFEST
+from bot.slack.client import MANIFEST
 from tests import engine as engines
 
 MEGABYTE = 1_000_000

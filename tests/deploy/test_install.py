@@ -23,7 +23,7 @@ from bot.sandbox.driver import Driver
 from bot.sandbox.fleet import fleet
 from bot.sandbox.kubernetes_api import KubernetesApi
 from bot.sandbox.slack.server import LocalSlack
-from bot.slack import MANIFEST
+from bot.slack.client import MANIFEST
 from tests.deploy.conftest import ROOT
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("image")]

@@ -20,7 +20,7 @@ import pytest
 
 from bot.sandbox.driver import Driver
 from bot.sandbox.slack.server import LocalSlack
-from bot.slack import MANIFEST
+from bot.slack.client import MANIFEST
 from tests import engine as engines
 from tests.deploy import page
 from tests.deploy.conftest import ROOT

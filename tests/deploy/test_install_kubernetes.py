@@ -24,7 +24,7 @@ from bot.sandbox.driver import Driver
 from bot.sandbox.fleet import fleet
 from bot.sandbox.kubernetes_api import KubernetesApi
 from bot.sandbox.slack.server import LocalSlack
-from bot.slack import MANIFEST
+from bot.slack.client import MANIFEST
 from tests import engine as engines
 from tests.deploy import page
 from tests.deploy.conftest import ROOT

@@ -8,8 +8,8 @@ from typing import Any
 
 import structlog
 
-from bot.messenger import GONE, Messenger, Undeliverable
 from bot.render.post import File, Post
+from bot.slack.messenger import GONE, Messenger, Undeliverable
 from bot.storage.store import Sent, Store
 
 log = structlog.get_logger(__name__)

@@ -24,7 +24,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.render.post import File, Post
 from bot.runtime import metrics
-from bot.slack import refusal
+from bot.slack.client import refusal
 from bot.storage.store import Sent, Store
 from handlers.errors import CsmError
 

@@ -15,9 +15,9 @@ from typing import Self
 
 import structlog
 
-from bot.messenger import Messenger, Undeliverable
 from bot.render.post import Post
 from bot.runtime import metrics
+from bot.slack.messenger import Messenger, Undeliverable
 from bot.storage.store import Sent
 
 log = structlog.get_logger(__name__)

@@ -67,11 +67,11 @@ def refusal(error: SlackApiError) -> Refusal:
     return Refusal(int(getattr(answer, "status", 500)), getattr(answer, "headers", {}), "not JSON")
 
 
-def client(token: str, api_url: str, session: aiohttp.ClientSession) -> AsyncWebClient:
+def create_client(token: str, api_url: str, session: aiohttp.ClientSession) -> AsyncWebClient:
     """
     A client on a shared session: a session per call would cost a TLS handshake each.
 
-    It has no retry handlers; who calls decides what may be repeated (`bot.messenger`).
+    It has no retry handlers; who calls decides what may be repeated (`bot.slack.messenger`).
     """
     made = MeteredClient(token=token, base_url=api_url, session=session, retry_handlers=[])
     if api_url.startswith("http://"):
