@@ -3,5 +3,5 @@ The process around the handlers: Slack, settings, policy, storage, durable runs,
 and the sandbox.
 
 `bot` imports `handlers`, never the other way round. `bot.app` and `bot.cli` put the parts together;
-the parts below `bot.runs` do not know one another.
+the parts below `bot.runs.engine` do not know one another.
 """

@@ -22,14 +22,14 @@ from bot.access.policy import Policy
 from bot.commands import commands, flaring
 from bot.config.settings import Secrets, Settings
 from bot.config.targets import described, executors
-from bot.examination import Pace
 from bot.fleets import Fleets
-from bot.housekeeping import keeping_house, kept
 from bot.listeners import actions as action_listeners
 from bot.listeners import commands as command_listeners
 from bot.listeners import flare as flare_listeners
 from bot.listeners.desk import Desk
-from bot.runs import Runs
+from bot.runs.check import Pace
+from bot.runs.engine import Runs
+from bot.runs.pruning import keeping_house, kept
 from bot.runtime import metrics
 from bot.runtime.ack_gate import Rush
 from bot.runtime.background_tasks import Errands

@@ -213,11 +213,11 @@ async def _line(options: argparse.Namespace, line: str) -> int:
 
 
 async def _examine(options: argparse.Namespace, settings: Settings, store: Store, target: str, agent: str) -> int:
-    from bot.cancellation import cancellable
     from bot.commands import commands
     from bot.config.targets import executors
-    from bot.examination import Examination, Pace, Places
     from bot.listeners.desk import run_id
+    from bot.runs.cancel_watch import cancellable
+    from bot.runs.check import Examination, Pace, Places
     from bot.runtime.clock import SystemClock
     from bot.storage.store import RunRequest
     from handlers.errors import TargetError
@@ -296,8 +296,8 @@ async def _flare(options: argparse.Namespace, settings: Settings, store: Store, 
 def _live(examination: object, *, quiet: bool) -> Iterator[None]:
     from rich.console import Console
 
-    from bot.examination import Examination
     from bot.render.terminal import LiveProgress
+    from bot.runs.check import Examination
 
     assert isinstance(examination, Examination)
     if quiet:
@@ -311,7 +311,7 @@ def _live(examination: object, *, quiet: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def _interruptible(examination: object, store: Store, request: RunRequest) -> Iterator[None]:
     """The first Ctrl-C cancels the run and keeps what was found; the second one ends the program."""
-    from bot.examination import Examination
+    from bot.runs.check import Examination
 
     assert isinstance(examination, Examination)
     loop = asyncio.get_running_loop()

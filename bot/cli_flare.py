@@ -21,15 +21,15 @@ import time
 from collections.abc import Callable, Iterator
 
 from bot import grammar
-from bot.cancellation import cancellable
 from bot.commands import flaring
 from bot.config.settings import Settings
 from bot.config.targets import executors
 from bot.exit_status import login
-from bot.flare import Flare, FlareParts
-from bot.flare_ending import Ending
 from bot.listeners.desk import run_id
 from bot.render.flare_text import review_text
+from bot.runs.cancel_watch import cancellable
+from bot.runs.flare_outcome import Ending
+from bot.runs.flare_session import Flare, FlareParts
 from bot.runtime.clock import SystemClock
 from bot.storage.approvals import Approvals
 from bot.storage.store import RunRequest, Store

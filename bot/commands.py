@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from bot.config.settings import Settings
-from bot.examination import Reuse
-from bot.examination_runs import Command
-from bot.flare import Held
-from bot.runs import Flaring
+from bot.runs.check import Reuse
+from bot.runs.check_workflow import Command
+from bot.runs.engine import Flaring
+from bot.runs.flare_session import Held
 from bot.runtime.clock import SystemClock
 from bot.runtime.temp_files import TemporaryScratch
 from handlers.executors.base import Executor

@@ -103,7 +103,7 @@ async def _doctor(options: argparse.Namespace) -> int:
 
 
 async def _prune(options: argparse.Namespace) -> int:
-    from bot.housekeeping import kept, tidy
+    from bot.runs.pruning import kept, tidy
     from bot.storage.retention import prunable
 
     async with _opened(options) as (settings, store):

@@ -16,7 +16,7 @@ from bot.fleets import Fleets
 from bot.render import ephemeral
 from bot.render.ephemeral import Payload
 from bot.render.post import Post
-from bot.runs import Runs
+from bot.runs.engine import Runs
 from bot.runtime import metrics
 from bot.runtime.background_tasks import Errands
 from bot.slack.messenger import Messenger

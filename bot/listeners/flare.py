@@ -17,12 +17,12 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 
 from bot import grammar
-from bot.flare_ending import WORDS, Ending
 from bot.listeners.desk import Desk, origin, run_id, tell
 from bot.render import ephemeral
 from bot.render import flare_messages as cards
 from bot.render import flare_modal as modal
 from bot.render.ephemeral import Payload
+from bot.runs.flare_outcome import WORDS, Ending
 from bot.storage.approvals import Approval, State
 from bot.storage.audit import Entry
 from handlers.errors import CsmError, TargetError, UsageError

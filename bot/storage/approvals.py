@@ -57,7 +57,7 @@ class Approval:
     decision: str
     """`approve`, `decline` or nothing."""
     ending: str
-    """How it ended, a value of `bot.flare_ending.Ending`; empty before."""
+    """How it ended, a value of `bot.runs.flare_outcome.Ending`; empty before."""
     again: str
     """The run that prepared it again, or nothing."""
 

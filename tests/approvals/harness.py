@@ -16,11 +16,11 @@ from typing import Any
 from dbos._dbos import _get_or_create_dbos_registry
 
 from bot.access.policy import Approvers, Person, Policy, Rule
-from bot.examination import Pace
 from bot.listeners import flare as listeners
 from bot.listeners.desk import Desk, tell
 from bot.render.ephemeral import Payload
-from bot.runs import Flaring, Runs, end_engine
+from bot.runs.check import Pace
+from bot.runs.engine import Flaring, Runs, end_engine
 from bot.runtime.background_tasks import Errands
 from bot.slack.messenger import Messenger
 from bot.storage.store import RunRequest, Store

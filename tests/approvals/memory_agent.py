@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from bot.flare_ending import left_behind
+from bot.runs.flare_outcome import left_behind
 from handlers.executors.base import Executor
 from handlers.flare import FlareRequest, NoCopy
 from handlers.model import (
@@ -103,7 +103,7 @@ class MemoryAgent:
         self._builds = 0
 
     def for_life(self, life: Life) -> Callable[..., contextlib.AbstractAsyncContextManager[MemoryHeld]]:
-        """`bot.flare.Hold`, as one process has it."""
+        """`bot.runs.flare_session.Hold`, as one process has it."""
 
         def hold(
             agent: Agent, executor: Executor, request: FlareRequest, *, on_step: Callable[[str], None]

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import structlog
 
-from bot.cancellation import cancellable
-from bot.examination import NO_REUSE, Ask, Examination, Pace, Places, Reuse
 from bot.render import run_message
 from bot.render import thread as thread_of
 from bot.render.post import Post
+from bot.runs.cancel_watch import cancellable
+from bot.runs.check import NO_REUSE, Ask, Examination, Pace, Places, Reuse
+from bot.runs.workflow import Workflow
 from bot.runtime import tracing
 from bot.slack.live_message import LiveMessage, Turns
 from bot.slack.messenger import Messenger
 from bot.storage.store import RunRequest, Store
-from bot.workflow import Workflow
 from handlers.errors import TargetError
 from handlers.executors.base import Executor
 from handlers.model import Report

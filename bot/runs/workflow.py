@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 class Workflow(abc.ABC):
-    """One kind of run. Its steps' names and order are what `bot.runs.WORKFLOW_VERSION` stands for."""
+    """One kind of run. Its steps' names and order are what `bot.runs.engine.WORKFLOW_VERSION` stands for."""
 
     def __init__(self, store: Store, messenger: Messenger, clock: Clock) -> None:
         self.store = store

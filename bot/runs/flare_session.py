@@ -21,8 +21,8 @@ from typing import Protocol
 
 import structlog
 
-from bot.flare_ending import BY_OUTCOME, WORDS, Ending, afterwards, ended_result, in_doubt, no_copy_kept
 from bot.render.progress import FlareProgress
+from bot.runs.flare_outcome import BY_OUTCOME, WORDS, Ending, afterwards, ended_result, in_doubt, no_copy_kept
 from bot.storage.approvals import OPEN, UNDECIDED, Approval, Approvals, State
 from bot.storage.store import RunRequest, Store
 from handlers.errors import NoAgents, TargetError

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 
 import structlog
 
-from bot.flare import Flare, FlareParts
-from bot.flare_ending import Ending
 from bot.render import flare_messages as cards
 from bot.render.post import File, Post
+from bot.runs.flare_outcome import Ending
+from bot.runs.flare_session import Flare, FlareParts
+from bot.runs.workflow import Workflow
 from bot.slack.live_message import LiveMessage, Turns
 from bot.slack.messenger import Messenger, Undeliverable
 from bot.storage.store import RunRequest, Store
-from bot.workflow import Workflow
 from handlers.executors.base import Executor
 from handlers.model import FlareReview
 

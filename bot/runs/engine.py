@@ -1,7 +1,7 @@
 """
 The runs of this process: accepted, begun, cancelled, decided about, and gone on with after whoever died.
 
-What a run does is a workflow: `bot.examination_runs` for commands that ask every Agent, `bot.flare_runs` for flares.
+What a run does is a workflow: `bot.runs.check_workflow` for commands that ask every Agent, `bot.runs.flare_workflow` for flares.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
-from bot.examination import Pace
-from bot.examination_runs import Command, ExaminationRuns
-from bot.flare import FlareParts, Hold
-from bot.flare_ending import Ending
-from bot.flare_runs import FlareRuns
+from bot.runs.check import Pace
+from bot.runs.check_workflow import Command, ExaminationRuns
+from bot.runs.failover import Succession, life_of
+from bot.runs.flare_outcome import Ending
+from bot.runs.flare_session import FlareParts, Hold
+from bot.runs.flare_workflow import FlareRuns
+from bot.runs.workflow import Workflow
 from bot.runtime.ack_gate import Rush
 from bot.slack.live_message import Turns
 from bot.slack.messenger import Messenger
 from bot.storage.approvals import UNDECIDED, Approvals
 from bot.storage.replicas import Replicas
 from bot.storage.store import Accepted, RunRequest, Store, patience
-from bot.succession import Succession, life_of
-from bot.workflow import Workflow
 from handlers.executors.base import Executor
 from handlers.ports import Clock
 
