@@ -19,14 +19,14 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.access.directory import SlackDirectory
 from bot.access.policy import Policy
-from bot.commands import commands, flaring
+from bot.commands.registry import commands, flaring
 from bot.config.settings import Secrets, Settings
 from bot.config.targets import described, executors
-from bot.fleets import Fleets
-from bot.listeners import actions as action_listeners
-from bot.listeners import commands as command_listeners
-from bot.listeners import flare as flare_listeners
-from bot.listeners.desk import Desk
+from bot.listeners import flare_review as flare_listeners
+from bot.listeners import run_buttons as action_listeners
+from bot.listeners import slash_command as command_listeners
+from bot.listeners.agent_choices import Fleets
+from bot.listeners.context import Desk
 from bot.runs.check import Pace
 from bot.runs.engine import Runs
 from bot.runs.pruning import keeping_house, kept

@@ -24,9 +24,10 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from bot import cli, grammar
+from bot.cli import main as program
+from bot.commands.parser import USAGE
 from bot.config import settings
-from bot.listeners.commands import AVAILABLE
+from bot.listeners.slash_command import AVAILABLE
 from bot.runtime import metrics
 from handlers.agent.findings import KINDS
 from handlers.model import Agent, Installation, Platform
@@ -174,12 +175,12 @@ def commands() -> str:
         "# Commands\n",
         "The same in Slack (`/csm <line>`) and in a terminal (`csm <line>`). Smart quotes and dashes that phones type are read as plain ones.\n",
         "| line | what it does |\n|---|---|",
-        *(f"| `{grammar.USAGE[word]}` | {ABOUT[word]} |" for word in AVAILABLE),
+        *(f"| `{USAGE[word]}` | {ABOUT[word]} |" for word in AVAILABLE),
         "\n`<target>` is a name of the configuration, `<agent>` a node, a container or a host of it, `<run>` what a run's message shows (`r-…`).\n",
         "## The program\n",
         "`--config FILE` names the configuration. Exit status: 0 pass (warn included), 1 fail, 2 usage or configuration, 3 unknown. Errors go to stderr.\n",
     ]
-    for words, parser in _parsers(cli._parser(), "csm"):  # noqa: SLF001 - the program's own page
+    for words, parser in _parsers(program._parser(), "csm"):  # noqa: SLF001 - the program's own page
         usage = " ".join(parser.format_usage().split()).removeprefix("usage: ")
         lines.append(f"### `{words}`\n\n{_sentence(parser, words)}\n\n    {usage}\n")
         options = [action for action in parser._actions if action.help and action.dest != "help"]  # noqa: SLF001
@@ -203,7 +204,7 @@ def _parsers(parser: argparse.ArgumentParser, words: str) -> Iterator[tuple[str,
     if not choices:
         yield words, parser
     for word, inner in (item for each in choices for item in each.items()):
-        if word in AVAILABLE or word not in grammar.USAGE:
+        if word in AVAILABLE or word not in USAGE:
             yield from _parsers(inner, f"{words} {word}")
 
 
@@ -252,8 +253,8 @@ def _refusals() -> list[str]:
     """The messages of `Decision(False, …)` and `UsageError(…)` in the source, with ‹names› for what they are filled with."""
     found: set[str] = set()
     for file in [
-        ROOT / "bot" / "policy.py",
-        ROOT / "bot" / "grammar.py",
+        ROOT / "bot" / "access" / "policy.py",
+        ROOT / "bot" / "commands" / "parser.py",
         *sorted((ROOT / "bot" / "listeners").glob("*.py")),
     ]:
         for call in ast.walk(ast.parse(file.read_text("utf-8"))):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bot import cli
+from bot.cli import main
 from bot.config.settings import load
 from bot.runtime import metrics
 from docs import generate
@@ -126,7 +126,7 @@ def test_what_install_shows_is_there(tmp_path: Path) -> None:
 
 
 def test_every_csm_command_in_the_documents_is_one() -> None:
-    known = {words.split()[1] for words, _ in generate._parsers(cli._parser(), "csm")} | {"audit"}
+    known = {words.split()[1] for words, _ in generate._parsers(main._parser(), "csm")} | {"audit"}
     texts = [
         file.read_text("utf-8") for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "SECURITY.md")
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from bot.grammar import USAGE
+from bot.commands.parser import USAGE
 
 MOST = 12
 NOTES = {

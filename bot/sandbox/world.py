@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from bot.listeners.commands import AVAILABLE
+from bot.listeners.slash_command import AVAILABLE
 from bot.sandbox import left_behind
 from bot.sandbox.completion import Vocabulary, completions
 from bot.sandbox.engine import Absent, Engine

@@ -16,8 +16,8 @@ from typing import Any
 from dbos._dbos import _get_or_create_dbos_registry
 
 from bot.access.policy import Approvers, Person, Policy, Rule
-from bot.listeners import flare as listeners
-from bot.listeners.desk import Desk, tell
+from bot.listeners import flare_review as listeners
+from bot.listeners.context import Desk, tell
 from bot.render.ephemeral import Payload
 from bot.runs.check import Pace
 from bot.runs.engine import Flaring, Runs, end_engine

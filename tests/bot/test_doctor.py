@@ -19,7 +19,7 @@ import yaml
 
 from bot.doctor import targets
 from bot.doctor.check import Check, Findings
-from bot.doctor.examination import examine
+from bot.doctor.run_all import examine
 from bot.sandbox.fleet import fleet
 from bot.sandbox.kubernetes_api import KubernetesApi
 from bot.sandbox.slack.server import LocalSlack

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.grammar import Cancel, Flare, Help, Runs, Selftest, Show, Targets, Tc, parse, usage
+from bot.commands.parser import Cancel, Flare, Help, Runs, Selftest, Show, Targets, Tc, parse, usage
 from handlers.errors import UsageError
 
 LINES = [

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bot.cli import main
+from bot.cli.main import main
+from bot.cli.offline import judge_files
 from bot.render.thread import evidence_files
-from bot.saved import judge_files
 from handlers.errors import UsageError
 from handlers.model import Verdict
 from tests.handlers.tc.nodes import OK, Node, device, seen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot import grammar
+from bot.commands import parser
 from bot.sandbox.completion import Vocabulary, completions
 
 WORDS = Vocabulary(
@@ -48,4 +48,4 @@ def test_a_long_list_is_cut() -> None:
 def test_what_is_offered_is_part_of_the_language(line: str) -> None:
     for each in completions(line, WORDS):
         if each.text and not each.text.endswith(" "):
-            grammar.parse(each.text.removeprefix("/csm "))
+            parser.parse(each.text.removeprefix("/csm "))

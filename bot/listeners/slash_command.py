@@ -10,16 +10,16 @@ from typing import Any
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 
-from bot import grammar
-from bot.listeners import flare
-from bot.listeners.desk import RUN_COMMANDS, Desk
+from bot.commands import parser
+from bot.listeners import flare_review
+from bot.listeners.context import RUN_COMMANDS, Desk
 from bot.render import ephemeral
 from bot.render.ephemeral import Payload
 from bot.storage.audit import Entry
 from bot.storage.store import RunRecord
 from handlers.errors import CsmError, UsageError
 
-MAKING_RUNS = (grammar.Selftest, grammar.Flare, grammar.Tc, grammar.Cancel)
+MAKING_RUNS = (parser.Selftest, parser.Flare, parser.Tc, parser.Cancel)
 """What the audit tells of by its own events."""
 
 AVAILABLE = (*RUN_COMMANDS, "targets", "runs", "show", "cancel", "help")
@@ -46,7 +46,7 @@ async def answer_to(desk: Desk, body: Mapping[str, Any]) -> Payload | None:
     """
     user, channel, line = str(body["user_id"]), str(body["channel_id"]), str(body.get("text") or "")
     try:
-        command = grammar.parse(line, known_targets=desk.targets, shown=await desk.visible_targets(user, channel))
+        command = parser.parse(line, known_targets=desk.targets, shown=await desk.visible_targets(user, channel))
         answer = await _do(desk, command, body, user, channel)
     except UsageError as error:
         desk.remember(Entry("command.faulty", user, channel, command=line, outcome="nothing", detail=str(error)))
@@ -60,26 +60,26 @@ async def answer_to(desk: Desk, body: Mapping[str, Any]) -> Payload | None:
 
 
 async def _do(  # noqa: PLR0911 - one return per command
-    desk: Desk, command: grammar.Command, body: Mapping[str, Any], user: str, channel: str
+    desk: Desk, command: parser.Command, body: Mapping[str, Any], user: str, channel: str
 ) -> Payload | None:
     match command:
-        case grammar.Selftest(target=target, agent=agent) | grammar.Tc(target=target, agent=agent):
+        case parser.Selftest(target=target, agent=agent) | parser.Tc(target=target, agent=agent):
             word = str(command).split(maxsplit=1)[0]
             return await _run(desk, body, command=word, target=target, agent=agent or "")
-        case grammar.Flare():
-            return await flare.ask(desk, body, command)
-        case grammar.Targets():
+        case parser.Flare():
+            return await flare_review.ask(desk, body, command)
+        case parser.Targets():
             return ephemeral.targets_list(
                 [f"{name}: {desk.targets[name]}" for name in await desk.visible_targets(user, channel)]
             )
-        case grammar.Runs(target=target):
+        case parser.Runs(target=target):
             return await _runs(desk, target, user, channel)
-        case grammar.Show(run=run):
+        case parser.Show(run=run):
             return await _with_run(desk, run, user, channel, _shown)
-        case grammar.Cancel(run=run):
+        case parser.Cancel(run=run):
             return await cancel(desk, run, user, channel)
-        case grammar.Help(topic=topic):
-            return ephemeral.help_text([f"{desk.slash} {line}" for line in grammar.usage(topic, available=AVAILABLE)])
+        case parser.Help(topic=topic):
+            return ephemeral.help_text([f"{desk.slash} {line}" for line in parser.usage(topic, available=AVAILABLE)])
 
 
 async def _run(desk: Desk, body: Mapping[str, Any], *, command: str, target: str, agent: str) -> Payload | None:

@@ -21,13 +21,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bot import operate
+from bot.cli import admin
 from bot.exit_status import STATUS, login
 from handlers.errors import ConfigurationError, CsmError, UsageError
 from handlers.model import Report, Verdict
 
 if TYPE_CHECKING:
-    from bot import grammar
+    from bot.commands import parser
     from bot.config.settings import Settings
     from bot.storage.store import RunRecord, RunRequest, Store
 
@@ -67,7 +67,7 @@ def _main(arguments: list[str]) -> int:
 
         return run_sandbox(options)
     if hasattr(options, "operation"):
-        return operate.operate(options)
+        return admin.operate(options)
     if options.command == "help" or options.command is None:
         return _help(line)
     if options.command == "tc" and options.evidence:
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--fault", action="append", default=[], metavar="'NAME KEY=VALUE…'", help="break something from the start"
     )
-    operate.add_parsers(commands)
+    admin.add_parsers(commands)
     for word in LINES:
         each = commands.add_parser(word, add_help=False)
         each.add_argument("--config", type=Path, default=argparse.SUPPRESS)
@@ -159,20 +159,20 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _help(line: Sequence[str]) -> int:
-    from bot import grammar
+    from bot.commands import parser
 
-    command = grammar.parse(" ".join(["help", *line]))
-    topic = command.topic if isinstance(command, grammar.Help) else None
-    from bot.listeners.commands import AVAILABLE
+    command = parser.parse(" ".join(["help", *line]))
+    topic = command.topic if isinstance(command, parser.Help) else None
+    from bot.listeners.slash_command import AVAILABLE
 
     ours = (
         "serve",
         "sandbox [--port N] [--agents N] [--once LINE] [--json] [--fault 'NAME KEY=VALUE…']",
-        *operate.USAGE,
+        *admin.USAGE,
     )
     for usage in ours if topic is None else ():
         print(f"csm {usage}")
-    for usage in grammar.usage(topic, available=AVAILABLE):
+    for usage in parser.usage(topic, available=AVAILABLE):
         print(f"csm {usage}")
         if usage.startswith("tc "):
             print(f"csm {usage} --save FOLDER")
@@ -181,7 +181,7 @@ def _help(line: Sequence[str]) -> int:
 
 
 async def _line(options: argparse.Namespace, line: str) -> int:
-    from bot import grammar
+    from bot.commands import parser
     from bot.config.settings import Secrets, load
     from bot.runtime.logs import configure
     from bot.storage.store import Store
@@ -189,21 +189,21 @@ async def _line(options: argparse.Namespace, line: str) -> int:
     configure(level="ERROR")
     settings = load(options.config)
     Secrets.take()
-    command = grammar.parse(line, known_targets=list(settings.targets))
-    if isinstance(command, grammar.Targets):
+    command = parser.parse(line, known_targets=list(settings.targets))
+    if isinstance(command, parser.Targets):
         return _targets(settings)
     store = await Store.open(settings.database_url)
     try:
         match command:
-            case grammar.Selftest(target=target, agent=agent) | grammar.Tc(target=target, agent=agent):
+            case parser.Selftest(target=target, agent=agent) | parser.Tc(target=target, agent=agent):
                 return await _examine(options, settings, store, target, agent or "")
-            case grammar.Flare():
+            case parser.Flare():
                 return await _flare(options, settings, store, command)
-            case grammar.Runs(target=target):
+            case parser.Runs(target=target):
                 return _runs(await store.recent_runs(target=target))
-            case grammar.Show(run=run):
+            case parser.Show(run=run):
                 return await _show(options, store, run)
-            case grammar.Cancel(run=run):
+            case parser.Cancel(run=run):
                 return await _cancel(store, run)
             case _:
                 word = line.split(maxsplit=1)[0]
@@ -213,9 +213,9 @@ async def _line(options: argparse.Namespace, line: str) -> int:
 
 
 async def _examine(options: argparse.Namespace, settings: Settings, store: Store, target: str, agent: str) -> int:
-    from bot.commands import commands
+    from bot.commands.registry import commands
     from bot.config.targets import executors
-    from bot.listeners.desk import run_id
+    from bot.listeners.context import run_id
     from bot.runs.cancel_watch import cancellable
     from bot.runs.check import Examination, Pace, Places
     from bot.runtime.clock import SystemClock
@@ -266,7 +266,7 @@ async def _examine(options: argparse.Namespace, settings: Settings, store: Store
 
 def _saved_evidence(options: argparse.Namespace, line: Sequence[str]) -> int:
     """Judge documents that were saved, without any target."""
-    from bot.saved import judge_files
+    from bot.cli.offline import judge_files
 
     if line:
         raise UsageError("With --evidence, no target is asked.", example="tc --evidence node-1.evidence.json")
@@ -284,8 +284,8 @@ def _save(report: Report, folder: Path) -> None:
         print(f"{file.title}: {folder / file.name}", file=sys.stderr)
 
 
-async def _flare(options: argparse.Namespace, settings: Settings, store: Store, line: grammar.Flare) -> int:
-    from bot.cli_flare import flare
+async def _flare(options: argparse.Namespace, settings: Settings, store: Store, line: parser.Flare) -> int:
+    from bot.cli.flare_command import flare
 
     report = await flare(options, settings, store, line)
     _print(report, options.format)

@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot import grammar
 from bot.access.directory import SlackDirectory
 from bot.access.policy import Decision, Policy
-from bot.fleets import Fleets
+from bot.commands import parser
+from bot.listeners.agent_choices import Fleets
 from bot.render import ephemeral
 from bot.render.ephemeral import Payload
 from bot.render.post import Post
@@ -103,7 +103,7 @@ class Desk:
 def _word(entry: Entry) -> str:
     """The command's name, as a label: whatever people type makes no new one."""
     word = entry.command.partition(" ")[0]
-    return word if word in grammar.USAGE or word in {"again", "share"} else "other"
+    return word if word in parser.USAGE or word in {"again", "share"} else "other"
 
 
 def run_id(invocation: str) -> str:

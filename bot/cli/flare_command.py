@@ -20,12 +20,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from bot import grammar
-from bot.commands import flaring
+from bot.commands import parser
+from bot.commands.registry import flaring
 from bot.config.settings import Settings
 from bot.config.targets import executors
 from bot.exit_status import login
-from bot.listeners.desk import run_id
+from bot.listeners.context import run_id
 from bot.render.flare_text import review_text
 from bot.runs.cancel_watch import cancellable
 from bot.runs.flare_outcome import Ending
@@ -38,7 +38,7 @@ from handlers.flare import FlareRequest
 from handlers.model import FlareReview, Report
 
 
-async def flare(options: argparse.Namespace, settings: Settings, store: Store, line: grammar.Flare) -> Report:
+async def flare(options: argparse.Namespace, settings: Settings, store: Store, line: parser.Flare) -> Report:
     """Carry the line out, to the report. Raises `UsageError` before anything is run."""
     four_eyes = settings.approvals.flare.four_eyes
     if options.yes and four_eyes:

@@ -16,8 +16,8 @@ import structlog
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 
-from bot import grammar
-from bot.listeners.desk import Desk, origin, run_id, tell
+from bot.commands import parser
+from bot.listeners.context import Desk, origin, run_id, tell
 from bot.render import ephemeral
 from bot.render import flare_messages as cards
 from bot.render import flare_modal as modal
@@ -86,7 +86,7 @@ def register(app: AsyncApp, desk: Desk) -> None:
         await (ack(response_action="errors", errors=errors) if errors else ack())
 
 
-async def ask(desk: Desk, body: Mapping[str, Any], line: grammar.Flare) -> Payload | None:
+async def ask(desk: Desk, body: Mapping[str, Any], line: parser.Flare) -> Payload | None:
     """Do what the line says, or open a modal that asks for what it does not say."""
     user, channel = str(body["user_id"]), str(body["channel_id"])
     decision = await desk.decide(user, "flare", line.target, channel)

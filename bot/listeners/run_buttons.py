@@ -9,8 +9,8 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.listeners.commands import cancel, joined
-from bot.listeners.desk import Desk, origin, run_id, tell
+from bot.listeners.context import Desk, origin, run_id, tell
+from bot.listeners.slash_command import cancel, joined
 from bot.render import ephemeral, run_message
 from bot.render.ephemeral import Payload
 from bot.render.post import Post

@@ -87,7 +87,7 @@ async def _opened(options: argparse.Namespace) -> AsyncIterator[tuple[Settings, 
 
 
 async def _doctor(options: argparse.Namespace) -> int:
-    from bot.doctor.examination import examine
+    from bot.doctor.run_all import examine
     from bot.render.formatting import GLYPHS
 
     findings = await examine(options.config)

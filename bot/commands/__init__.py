@@ -1,0 +1,1 @@
+"""The command language (`parser`), and what each command does with an Agent (`registry`)."""
