@@ -19,9 +19,9 @@ import structlog
 from bot.render.progress import Progress
 from bot.runtime import metrics, tracing
 from bot.storage.store import RunRequest, Store
+from handlers.bounded_gather import gather_bounded
 from handlers.errors import NoAgents, TargetDenied, TargetError, TargetUnreachable
 from handlers.executors.base import Executor
-from handlers.fanout import ask_all
 from handlers.model import Agent, AgentResult, Finding, Report, Severity, Verdict, count, worst, worst_first
 from handlers.ports import Clock
 from handlers.redaction import clean
@@ -136,7 +136,7 @@ class Examination:
         """Ask every Agent that has not answered yet. Returns early when cancelled."""
         agents = await self.find()
         pending = [agent for agent in agents if agent.name not in self._results]
-        asking = asyncio.ensure_future(ask_all(pending, self._answer, at_once=self._pace.per_target))
+        asking = asyncio.ensure_future(gather_bounded(pending, self._answer, at_once=self._pace.per_target))
         stopping = asyncio.ensure_future(self._cancel.wait())
         try:
             await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)

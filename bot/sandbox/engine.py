@@ -19,7 +19,7 @@ import docker
 import requests
 from docker.errors import DockerException
 
-from bot.sandbox import image, left_behind
+from bot.sandbox import image, orphans
 from bot.sandbox.agent import Behaviour
 
 LABEL = "csm.sandbox"
@@ -56,7 +56,7 @@ class Engine:
     def __init__(self, api: docker.APIClient, url: str) -> None:
         self._api = api
         self.url = url
-        self.name = left_behind.new_name()
+        self.name = orphans.new_name()
         self.label = f"{LABEL}={self.name}"
         self._token = self.name.rpartition("-")[2]
         self.agents: list[ContainerAgent] = []
@@ -125,7 +125,7 @@ class Engine:
         """What sandboxes that were killed could not remove."""
         labelled = [*self._api.containers(all=True, filters={"label": LABEL}), *self._images(LABEL)]
         for name in {str(each["Labels"][LABEL]) for each in labelled}:
-            if left_behind.is_left_behind(name):
+            if orphans.is_left_behind(name):
                 self._remove(name)
 
     def _remove(self, name: str) -> None:

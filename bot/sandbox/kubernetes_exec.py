@@ -19,11 +19,11 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from bot.sandbox import flare_agent, left_behind, nodes
+from bot.sandbox import flare_agent, nodes, orphans
 from bot.sandbox.agent import NAMES, Reply, plays_tool, reply
 from bot.sandbox.kubernetes_pods import Pod
-from handlers.executors.ending import PYTHONS, VARIABLE
 from handlers.executors.host import close_pipes
+from handlers.executors.kill import PYTHONS, VARIABLE
 
 STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
 CHUNK = 32 * 1024
@@ -50,7 +50,7 @@ class Kubelet:
 
     def start(self) -> None:
         """Make room for the pods' files."""
-        self._folder = left_behind.new_folder("pods", "/tmp")  # noqa: S108 - made anew, with a name that nobody can guess
+        self._folder = orphans.new_folder("pods", "/tmp")  # noqa: S108 - made anew, with a name that nobody can guess
 
     async def end(self) -> None:
         """End whatever still runs."""
@@ -72,12 +72,12 @@ class Kubelet:
 
     async def remove(self) -> None:
         """Remove the pods' files."""
-        await asyncio.to_thread(left_behind.remove_folder, self._folder)
+        await asyncio.to_thread(orphans.remove_folder, self._folder)
 
     @property
     def environment(self) -> dict[str, str]:
         """Of every process in a pod."""
-        return {"PATH": os.environ.get("PATH", ""), left_behind.VARIABLE: left_behind.name_of(self._folder)}
+        return {"PATH": os.environ.get("PATH", ""), orphans.VARIABLE: orphans.name_of(self._folder)}
 
     def tmp(self, pod: str) -> Path:
         """The temporary directory that all containers of a pod share."""

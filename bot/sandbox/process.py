@@ -22,7 +22,7 @@ class Bot:
         self.environment = environment
         self._slack = slack
         self.log = log
-        self.program: Sequence[str] = (sys.executable, "-m", "bot.sandbox.leash")
+        self.program: Sequence[str] = (sys.executable, "-m", "bot.sandbox.parent_watchdog")
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from bot.listeners.slash_command import AVAILABLE
-from bot.sandbox import left_behind
+from bot.sandbox import orphans
 from bot.sandbox.completion import Vocabulary, completions
 from bot.sandbox.engine import Absent, Engine
 from bot.sandbox.faults import api_fault, bot_faults, fleet_faults, slack_faults
@@ -117,8 +117,8 @@ async def world(
 ) -> AsyncIterator[World]:
     """A sandbox, empty at its start; nothing of it is left at the end."""
     async with contextlib.AsyncExitStack() as stack:
-        folder = left_behind.new_folder("sandbox")
-        stack.callback(left_behind.remove_folder, folder)
+        folder = orphans.new_folder("sandbox")
+        stack.callback(orphans.remove_folder, folder)
         slack = await stack.enter_async_context(LocalSlack(MANIFEST, port=port, **slack_options))
         cluster = await stack.enter_async_context(KubernetesApi(fleet(agents) if pods is None else pods))
         if pods is None:
@@ -170,7 +170,7 @@ def _environment(made: World) -> dict[str, str]:
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     # The stand-in of this host is a Python program.
     kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
-    mark = {left_behind.VARIABLE: left_behind.name_of(made.folder)}
+    mark = {orphans.VARIABLE: orphans.name_of(made.folder)}
     tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url}
     return {**kept, **tokens, **(made.host.environment if made.host else {}), "PYTHONUNBUFFERED": "1", **mark}
 

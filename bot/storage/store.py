@@ -28,7 +28,7 @@ from bot.storage.records import ON, WITHOUT_JSON, Accepted, RunRecord, RunReques
 from bot.storage.schema import posts, results, runs
 from handlers.errors import ConfigurationError
 from handlers.model import Agent, AgentResult, Report
-from handlers.uninterrupted import uninterrupted
+from handlers.shielded import run_shielded
 
 T = TypeVar("T")
 
@@ -280,7 +280,7 @@ class Store:
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do blocking work with the engine, to its end: two threads at one connection would confuse it."""
-        return await uninterrupted(asyncio.get_running_loop().run_in_executor(self._readers, work))
+        return await run_shielded(asyncio.get_running_loop().run_in_executor(self._readers, work))
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Do `work` in a transaction of its own, with what it notes for the audit; after whatever is being written now."""

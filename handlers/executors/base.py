@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 
 from handlers.errors import DeadlineExceeded, ExecError, Output, OutputLimitExceeded
 from handlers.model import Agent, Platform
-from handlers.uninterrupted import uninterrupted
+from handlers.shielded import run_shielded
 
 T = TypeVar("T")
 
@@ -181,7 +181,7 @@ async def converse(
                     if not conversation.finished:
                         if not deadline.expired():  # ending has its own limit
                             deadline.reschedule(None)
-                        conversation.ended = await uninterrupted(session.end(limits.grace_s))
+                        conversation.ended = await run_shielded(session.end(limits.grace_s))
     except TimeoutError:
         if not deadline.expired():
             raise

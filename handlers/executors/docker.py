@@ -35,7 +35,7 @@ from handlers.errors import (
     Vanished,
 )
 from handlers.executors.base import Limits, Session, Stream, run
-from handlers.executors.ending import PYTHONS, VARIABLE, ending_argv, is_ending, new_mark
+from handlers.executors.kill import PYTHONS, VARIABLE, is_kill, kill_argv, new_mark
 from handlers.executors.settings import DockerSettings
 from handlers.model import Agent, Container, Installation, Platform
 from handlers.version import from_image
@@ -295,14 +295,14 @@ class DockerSession:
         """End whatever carries the mark, through a second exec."""
         if self._ended:
             return True
-        if is_ending(self._argv):
+        if is_kill(self._argv):
             return False
         # With output that nobody reads, the engine would not notice the end of any exec of this container.
         self.release()
         limits = Limits(deadline_s=grace_s + 5, max_bytes=4096, grace_s=0)
         for python in PYTHONS:
             try:
-                done = await run(self._executor, self._agent, ending_argv(python, self._mark, grace_s), limits=limits)
+                done = await run(self._executor, self._agent, kill_argv(python, self._mark, grace_s), limits=limits)
             except BinaryMissing:
                 continue
             except (NotReady, Vanished):

@@ -20,7 +20,7 @@ import aiohttp
 from handlers.errors import TargetError, TargetUnreachable
 from handlers.executors.base import Session
 from handlers.executors.cluster import CILIUM, ClusterFacts
-from handlers.executors.ending import VARIABLE, new_mark
+from handlers.executors.kill import VARIABLE, new_mark
 from handlers.executors.kubernetes_client import TRIES, Expired, KubernetesClient, NotThere
 from handlers.executors.kubernetes_pods import agent_of, daemon_set_of, is_agent
 from handlers.executors.kubernetes_session import KubernetesSession

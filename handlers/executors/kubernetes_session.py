@@ -14,7 +14,7 @@ import aiohttp
 
 from handlers.errors import BinaryMissing, ConnectionLost, ExecError, NoExitStatus, NotReady, TargetError, Vanished
 from handlers.executors.base import Executor, Limits, Stream, run
-from handlers.executors.ending import PYTHONS, ending_argv, is_ending
+from handlers.executors.kill import PYTHONS, is_kill, kill_argv
 from handlers.executors.kubernetes_client import read_json, words
 from handlers.model import Agent
 
@@ -103,13 +103,13 @@ class KubernetesSession:
         """End whatever carries the mark, through a second exec."""
         if self._status is not None:
             return True
-        if is_ending(self._argv):
+        if is_kill(self._argv):
             return False
         limits = Limits(deadline_s=grace_s + 5, max_bytes=4096, grace_s=0)
         for python in PYTHONS:
             try:
                 # The ending has a mark of its own, so it does not end itself.
-                line = ending_argv(python, self._mark, grace_s)
+                line = kill_argv(python, self._mark, grace_s)
                 done = await run(self._executor, self._agent, line, container=self._container, limits=limits)
             except BinaryMissing:
                 continue

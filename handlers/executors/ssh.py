@@ -27,7 +27,7 @@ from handlers.errors import (
     Unreachable,
 )
 from handlers.executors.base import Limits, Session, Stream, run
-from handlers.executors.ending import PYTHONS, VARIABLE, ending_argv, is_ending, new_mark
+from handlers.executors.kill import PYTHONS, VARIABLE, is_kill, kill_argv, new_mark
 from handlers.executors.settings import SshSettings
 from handlers.executors.sudo import SUDO, sudo_spoke
 from handlers.model import Agent, Installation, Platform
@@ -271,12 +271,12 @@ class SshSession:
         """End whatever carries the mark, through a second command."""
         if self._process.exit_status is not None:
             return True
-        if is_ending(self._argv):
+        if is_kill(self._argv):
             return False
         limits = Limits(deadline_s=grace_s + 5, max_bytes=4096, grace_s=0)
         for python in reversed(PYTHONS):
             try:
-                done = await run(self._executor, self._agent, ending_argv(python, self._mark, grace_s), limits=limits)
+                done = await run(self._executor, self._agent, kill_argv(python, self._mark, grace_s), limits=limits)
             except BinaryMissing:
                 continue
             except Denied:

@@ -15,11 +15,11 @@ from handlers.agent.findings import CODES
 from handlers.agent.flare_archive import Contents, Stopped, Unreadable, read_contents
 from handlers.errors import BinaryMissing, ExecError, OutputLimitExceeded
 from handlers.executors.base import Completed, Executor, Limits, converse, run
-from handlers.executors.ending import PYTHONS
+from handlers.executors.kill import PYTHONS
 from handlers.flare.request import FlareSettings
 from handlers.model import Agent
 from handlers.ports import Scratch
-from handlers.uninterrupted import uninterrupted
+from handlers.shielded import run_shielded
 from handlers.version import AgentVersion
 
 _HASH = re.compile(rb"^\\?([0-9a-f]{64})\b")
@@ -146,7 +146,7 @@ async def _in_a_thread(file: BinaryIO, settings: FlareSettings, version: AgentVe
         return await asyncio.shield(scanning)
     except asyncio.CancelledError:
         stop.set()
-        await uninterrupted(_ended(scanning))
+        await run_shielded(_ended(scanning))
         raise
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from handlers.errors import ExecError
 from handlers.executors.base import Conversation
-from handlers.uninterrupted import uninterrupted
+from handlers.shielded import run_shielded
 
 NO_WRITE_S = 2.0
 NO_END_S = 3.0
@@ -100,7 +100,7 @@ async def waiting(talk: Conversation) -> AsyncIterator[Waiting]:
     try:
         yield process
     finally:
-        await uninterrupted(process.leave())
+        await run_shielded(process.leave())
 
 
 __all__ = ["Waiting", "waiting"]

@@ -18,7 +18,7 @@ from handlers.agent.commands import (
     status_commands,
     version_command,
 )
-from handlers.executors.ending import VARIABLE
+from handlers.executors.kill import VARIABLE
 from handlers.model import Agent, Installation, Platform
 from handlers.version import AgentVersion
 

@@ -17,7 +17,7 @@ from handlers.agent.findings import CODES
 from handlers.errors import BinaryMissing, ConnectionLost, ExecError, NotReady, Output
 from handlers.executors.base import Completed, Executor, Limits, converse
 from handlers.executors.cluster import ClusterFacts, KnowsCluster
-from handlers.executors.ending import PYTHONS
+from handlers.executors.kill import PYTHONS
 from handlers.model import Agent, Invocation
 from handlers.ports import Clock
 from handlers.redaction import clean, clean_lines

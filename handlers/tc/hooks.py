@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from handlers.tc import own as agents_own
+from handlers.tc import agent_filters as agents_own
 from handlers.tc.effects import Effect, effect, names, of_codes
 from handlers.tc.evidence import Attachment, Device, Entry, Evidence, Program
 from handlers.tc.returns import Analyst, Returns

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from handlers.agent.findings import KINDS
 from handlers.model import Verdict
-from handlers.tc.answers import answers
+from handlers.tc.checklist import answers
 from handlers.tc.devices import Group, JudgedDevice, groups, odd_ones
 from handlers.tc.evidence import Attachment, Cluster, Evidence
 from handlers.tc.hooks import DIRECTIONS, Direction, HookJudge, Link, Ruling

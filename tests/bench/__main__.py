@@ -20,9 +20,9 @@ import aiohttp
 
 from bot.runtime.clock import SystemClock
 from handlers.agent.commands import status_commands
+from handlers.bounded_gather import gather_bounded
 from handlers.executors.kubernetes import KubernetesExecutor
 from handlers.executors.settings import KubernetesSettings
-from handlers.fanout import ask_all
 from handlers.model import AgentResult, Verdict
 from handlers.redaction import redact
 from handlers.selftest import check_agent
@@ -73,7 +73,7 @@ async def all_selftests(executor: KubernetesExecutor, found: Any) -> None:
     async def ask(agent: Any) -> AgentResult:
         return await check_agent(agent, executor, SystemClock())
 
-    results = await ask_all(found, ask, at_once=1000)
+    results = await gather_bounded(found, ask, at_once=1000)
     assert all(result.verdict is Verdict.PASS for result in results), next(
         r for r in results if r.verdict is not Verdict.PASS
     )

@@ -11,7 +11,7 @@ import pytest
 from bot.runtime.clock import SystemClock
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from handlers.executors import kubernetes_client
-from handlers.executors.ending import PYTHONS
+from handlers.executors.kill import PYTHONS
 from handlers.executors.kubernetes import KubernetesExecutor
 from handlers.executors.settings import KubernetesSettings
 from handlers.tc.collect import Collected, collect

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.sandbox import left_behind
+from bot.sandbox import orphans
 
-NAMED = "from bot.sandbox import left_behind; print(left_behind.new_name(), flush=True); input()"
+NAMED = "from bot.sandbox import left_behind; print(orphans.new_name(), flush=True); input()"
 
 
 @pytest.fixture
@@ -29,30 +29,30 @@ def said(process: subprocess.Popen[str]) -> str:
 
 
 def test_what_a_living_process_made_is_not_left_behind(other: subprocess.Popen[str]) -> None:
-    assert not left_behind.is_left_behind(said(other))
-    assert not left_behind.is_left_behind(left_behind.new_name())
+    assert not orphans.is_left_behind(said(other))
+    assert not orphans.is_left_behind(orphans.new_name())
 
 
 def test_what_a_process_made_is_left_behind_once_it_is_killed(other: subprocess.Popen[str]) -> None:
     name = said(other)
     other.kill()
     os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
-    assert left_behind.is_left_behind(name), "while whoever started it has not noticed yet"
+    assert orphans.is_left_behind(name), "while whoever started it has not noticed yet"
 
     other.wait()
 
-    assert left_behind.is_left_behind(name)
+    assert orphans.is_left_behind(name)
 
 
 def test_the_same_number_given_to_a_later_process_is_another_owner(other: subprocess.Popen[str]) -> None:
     namespace, process, started, token = said(other).split("-")
 
-    assert left_behind.is_left_behind(f"{namespace}-{process}-{int(started) - 1}-{token}")
+    assert orphans.is_left_behind(f"{namespace}-{process}-{int(started) - 1}-{token}")
 
 
 @pytest.mark.parametrize("name", ["", "abcdefgh", "1-2-3", "4026531836-x-1-ab", "1-999999999-1-ab"])
 def test_what_cannot_be_told_is_left_alone(name: str) -> None:
-    assert not left_behind.is_left_behind(name), "another name, or another place's process ids"
+    assert not orphans.is_left_behind(name), "another name, or another place's process ids"
 
 
 def test_a_new_folder_takes_the_place_of_those_left_behind_and_ends_what_ran_for_them(
@@ -63,14 +63,14 @@ def test_a_new_folder_takes_the_place_of_those_left_behind_and_ends_what_ran_for
     (dead / "inner").mkdir(parents=True)
     foreign = tmp_path / "csm-test-abcdefgh"
     foreign.mkdir()
-    mine = left_behind.new_folder("test", str(tmp_path))
+    mine = orphans.new_folder("test", str(tmp_path))
     assert dead.exists()
-    environment = {**os.environ, left_behind.VARIABLE: name}
+    environment = {**os.environ, orphans.VARIABLE: name}
     with subprocess.Popen([sys.executable, "-c", "input()"], env=environment, stdin=-1) as orphan:
         other.kill()
         other.wait()
 
-        new = left_behind.new_folder("test", str(tmp_path))
+        new = orphans.new_folder("test", str(tmp_path))
 
         assert orphan.wait(10) == -9
     assert set(tmp_path.iterdir()) == {foreign, mine, new}

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from bot.sandbox import left_behind
+from bot.sandbox import orphans
 
 SANDBOX = (sys.executable, "-m", "bot", "sandbox", "--agents", "2")
 
@@ -54,7 +54,7 @@ def post(url: str, body: dict[str, Any]) -> None:
 
 def belonging_to(folder: Path) -> list[int]:
     """Pidfds of the processes that carry the folder's name; such a one can be read when its process has ended."""
-    mark = f"{left_behind.VARIABLE}={left_behind.name_of(folder)}".encode()
+    mark = f"{orphans.VARIABLE}={orphans.name_of(folder)}".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

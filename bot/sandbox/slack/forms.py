@@ -9,10 +9,10 @@ from typing import Any
 from bot.sandbox.slack import modals, payloads
 from bot.sandbox.slack.blocks import faults_of_view
 from bot.sandbox.slack.delivery import NoAnswer
-from bot.sandbox.slack.hands import BadRequest, Hands, element_named, newest
 from bot.sandbox.slack.refusal import SlackFault, refuse
 from bot.sandbox.slack.state import complaints, with_answers
 from bot.sandbox.slack.stored import elements_of
+from bot.sandbox.slack.user_actions import BadRequest, Hands, element_named, newest
 from bot.sandbox.slack.workspace import User
 
 NO_CONNECTION = "We had some trouble connecting. Try again?"

@@ -10,12 +10,12 @@ from bot.sandbox.slack import payloads
 from bot.sandbox.slack.blocks import faults_of_options
 from bot.sandbox.slack.delivery import NoAnswer
 from bot.sandbox.slack.forms import Forms
-from bot.sandbox.slack.hands import BadRequest, element_named, newest
 from bot.sandbox.slack.refusal import SlackFault
 from bot.sandbox.slack.state import with_answers
 from bot.sandbox.slack.stored import some_id
 from bot.sandbox.slack.triggers import ResponseUrl
 from bot.sandbox.slack.typed import as_rich_text, as_sent, escaped
+from bot.sandbox.slack.user_actions import BadRequest, element_named, newest
 from bot.sandbox.slack.web_api.reactions import react, take_back
 from bot.sandbox.slack.workspace import Channel, User, shown
 

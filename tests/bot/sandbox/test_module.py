@@ -8,9 +8,9 @@ import pytest
 
 from bot.sandbox.agent import Behaviour, Module, reply
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
+from handlers.bounded_gather import gather_bounded
 from handlers.executors.kubernetes import KubernetesExecutor
 from handlers.executors.settings import KubernetesSettings
-from handlers.fanout import ask_all
 from handlers.model import Agent, AgentResult, Verdict
 from handlers.selftest import check_agent
 from tests.handlers.selftest.test_verdicts import Hasty
@@ -85,7 +85,7 @@ async def test_an_agent_from_7_65_is_asked_a_thousand_times_and_still_answers(tm
         async def ask(each: Agent) -> AgentResult:
             return await check_agent(each, executor, Hasty())
 
-        results = await ask_all([agent] * 1000, ask, at_once=100)
+        results = await gather_bounded([agent] * 1000, ask, at_once=100)
         await executor.aclose()
 
     assert {result.verdict for result in results} == {Verdict.PASS}

@@ -6,16 +6,16 @@ import asyncio
 
 import pytest
 
-from handlers.uninterrupted import uninterrupted
+from handlers.shielded import run_shielded
 
 
 async def test_what_it_returns_and_raises_is_handed_on() -> None:
     async def fails() -> None:
         raise ValueError("x")
 
-    assert await uninterrupted(asyncio.sleep(0, 7)) == 7
+    assert await run_shielded(asyncio.sleep(0, 7)) == 7
     with pytest.raises(ValueError, match="x"):
-        await uninterrupted(fails())
+        await run_shielded(fails())
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -28,7 +28,7 @@ async def test_it_goes_on_to_its_end_however_often_its_waiter_is_cancelled(fails
         if fails:
             raise ValueError("nobody is told")
 
-    waiting = asyncio.create_task(uninterrupted(work()))
+    waiting = asyncio.create_task(run_shielded(work()))
     for _ in range(3):
         await asyncio.sleep(0)
         waiting.cancel()

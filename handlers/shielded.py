@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def uninterrupted(work: Awaitable[T]) -> T:
+async def run_shielded(work: Awaitable[T]) -> T:
     """
     Await `work` to its end, however often this task is cancelled meanwhile; then go on being cancelled.
 

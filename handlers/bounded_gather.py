@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from handlers.model import Agent, AgentResult
 
 
-async def ask_all(
+async def gather_bounded(
     agents: Sequence[Agent],
     ask: Callable[[Agent], Awaitable[AgentResult]],
     *,

@@ -1,5 +1,5 @@
 """
-`python -m bot.sandbox.leash serve …`: csm, ending when the sandbox that started it is no more.
+`python -m bot.sandbox.parent_watchdog serve …`: csm, ending when the sandbox that started it is no more.
 
 The sandbox holds the other end of its input. However it goes, by SIGKILL too, that end is closed then.
 """

@@ -52,7 +52,7 @@ def new_mark() -> str:
     return secrets.token_hex(8)
 
 
-def ending_argv(python: str, mark: str, grace_s: float) -> tuple[str, ...]:
+def kill_argv(python: str, mark: str, grace_s: float) -> tuple[str, ...]:
     """
     The command that ends all processes carrying `mark`; exit status 0 when none is left.
 
@@ -61,6 +61,6 @@ def ending_argv(python: str, mark: str, grace_s: float) -> tuple[str, ...]:
     return (python, "-I", "-S", "-c", _PROGRAM, f"{VARIABLE}={mark}", f"{grace_s:g}")
 
 
-def is_ending(argv: Sequence[str]) -> bool:
+def is_kill(argv: Sequence[str]) -> bool:
     """Whether a command is itself an ending. An ending is never ended by another, or a cut-off target would never be left alone."""
     return len(argv) == 7 and argv[4] == _PROGRAM
