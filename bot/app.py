@@ -25,21 +25,21 @@ from bot.config.targets import described, executors
 from bot.listeners import flare_review as flare_listeners
 from bot.listeners import run_buttons as action_listeners
 from bot.listeners import slash_command as command_listeners
-from bot.listeners.agent_choices import Fleets
-from bot.listeners.context import Desk
-from bot.runs.check import Pace
-from bot.runs.engine import Runs
+from bot.listeners.agent_choices import AgentChoices
+from bot.listeners.context import ListenerContext
+from bot.runs.check import CheckLimits
+from bot.runs.engine import RunEngine
 from bot.runs.pruning import keeping_house, kept
 from bot.runtime import metrics
-from bot.runtime.ack_gate import Rush
-from bot.runtime.background_tasks import Errands
+from bot.runtime.ack_gate import AckGate
+from bot.runtime.background_tasks import BackgroundTasks
 from bot.runtime.clock import SystemClock
 from bot.runtime.health import Health, HealthServer
 from bot.runtime.tracing import traced
-from bot.slack.bolt_app import MeteredApp
+from bot.slack.bolt_app import InstrumentedApp
 from bot.slack.client import check_app_token, check_bot, create_client, required_scopes
 from bot.slack.messenger import Messenger
-from bot.slack.socket_mode import DEAD_S, QUIET_S, Socket
+from bot.slack.socket_mode import DEAD_S, QUIET_S, SocketModeConnection
 from bot.storage.instance_lock import sole
 from bot.storage.store import Store
 from handlers.executors.base import Executor
@@ -73,20 +73,20 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         health.ready_if(store.fault)
         targets = await stack.enter_async_context(_closing(executors(settings)))
         messenger = Messenger(client, store)
-        errands = Errands()
+        errands = BackgroundTasks()
         stack.push_async_callback(errands.aclose)
         policy = Policy(settings.rules, settings.approvers)
         for glob in policy.pointless(settings.targets):
             log.warning("policy.matches_no_target", on=glob, targets=sorted(settings.targets))
         directory = SlackDirectory(client, team_id=identity.team_id, groups=policy.groups_named)
-        rush = Rush()
-        runs = Runs(
+        rush = AckGate()
+        runs = RunEngine(
             store=store,
             messenger=messenger,
             targets=targets,
             commands=commands(settings),
             clock=SystemClock(),
-            pace=Pace(
+            pace=CheckLimits(
                 settings.limits.per_target, settings.limits.overall, settings.limits.min_interval.total_seconds()
             ),
             flaring=flaring(settings),
@@ -96,7 +96,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         stack.push_async_callback(runs.aclose)
         await runs.launch(settings.database_url)
         health.alive_if(runs.fault)
-        desk = Desk(
+        desk = ListenerContext(
             runs=runs,
             store=store,
             policy=policy,
@@ -106,7 +106,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
             targets=described(settings),
             slash=settings.slack.command,
             platforms={name: executor.platform for name, executor in targets.items()},
-            fleets=Fleets(targets, store),
+            fleets=AgentChoices(targets, store),
         )
         errands.run(directory.warm(), name="warm the directory")
         await stack.enter_async_context(keeping_house(store, kept(settings.retention), messenger.remove_file))
@@ -114,7 +114,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         if settings.slack.transport == "socket":
             app_token = secrets.app_token.get_secret_value()
             await check_app_token(client, app_token)
-            socket = await stack.enter_async_context(Socket(app, app_token))
+            socket = await stack.enter_async_context(SocketModeConnection(app, app_token))
             health.alive_if(lambda: socket.fault(DEAD_S))
             health.ready_if(lambda: socket.fault(QUIET_S))
             health.measure(socket.measure)
@@ -138,10 +138,10 @@ async def _healthy(stack: contextlib.AsyncExitStack, settings: Settings) -> Heal
     return health
 
 
-def _bolt(client: AsyncWebClient, secrets: Secrets, desk: Desk, rush: Rush) -> AsyncApp:
+def _bolt(client: AsyncWebClient, secrets: Secrets, desk: ListenerContext, rush: AckGate) -> AsyncApp:
     signing_secret = secrets.signing_secret.get_secret_value() or None
     log_as = logging.getLogger("slack_bolt")
-    app = MeteredApp(rush=rush, client=client, signing_secret=signing_secret, logger=log_as)
+    app = InstrumentedApp(rush=rush, client=client, signing_secret=signing_secret, logger=log_as)
     command_listeners.register(app, desk)
     action_listeners.register(app, desk)
     flare_listeners.register(app, desk)

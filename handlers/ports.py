@@ -25,7 +25,7 @@ class Clock(Protocol):
         ...
 
 
-class Scratch(Protocol):
+class TemporarySpace(Protocol):
     """Room for archives while they are looked at. Handlers have no disk."""
 
     def open(self) -> AbstractAsyncContextManager[BinaryIO]:

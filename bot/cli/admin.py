@@ -121,13 +121,13 @@ def _many(number: int, word: str) -> str:
 
 
 async def _audit_verify(options: argparse.Namespace) -> int:
-    from bot.storage.audit import Broken, Chain
+    from bot.storage.audit import BrokenChain, Chain
 
     chain = Chain(_head(options.head) if options.head else None)
     try:
         await (asyncio.to_thread(_check_file, chain, options.file) if options.file else _check_database(chain, options))
         chain.finish()
-    except Broken as error:
+    except BrokenChain as error:
         print(f"The audit does not hold. {error}")
         return 1
     if not chain.seq:

@@ -29,7 +29,7 @@ from bot.listeners.context import run_id
 from bot.render.flare_text import review_text
 from bot.runs.cancel_watch import cancellable
 from bot.runs.flare_outcome import Ending
-from bot.runs.flare_session import Flare, FlareParts
+from bot.runs.flare_session import FlareRun, FlareServices
 from bot.runtime.clock import SystemClock
 from bot.storage.approvals import Approvals
 from bot.storage.store import RunRequest, Store
@@ -38,7 +38,7 @@ from handlers.flare import FlareRequest
 from handlers.model import FlareReview, Report
 
 
-async def flare(options: argparse.Namespace, settings: Settings, store: Store, line: parser.Flare) -> Report:
+async def flare(options: argparse.Namespace, settings: Settings, store: Store, line: parser.FlareCommand) -> Report:
     """Carry the line out, to the report. Raises `UsageError` before anything is run."""
     four_eyes = settings.approvals.flare.four_eyes
     if options.yes and four_eyes:
@@ -69,9 +69,9 @@ async def _carried_out(options: argparse.Namespace, settings: Settings, store: S
     how = flaring(settings)
     approvals = Approvals(store)
     holder = f"terminal-{secrets.token_hex(8)}"
-    parts = FlareParts(how.hold, store, approvals, SystemClock(), holder, how.expires_s)
+    parts = FlareServices(how.hold, store, approvals, SystemClock(), holder, how.expires_s)
     executor = executors(settings)[request.target]
-    held = Flare(request, executor, parts)
+    held = FlareRun(request, executor, parts)
     question = _Question(options, held, approvals, settings.approvals.flare.four_eyes)
     held.on_change, held.on_review = question.progress, question.ask
     cancel = functools.partial(held.end, Ending.CANCELLED)
@@ -86,7 +86,7 @@ async def _carried_out(options: argparse.Namespace, settings: Settings, store: S
 class _Question:
     """The review and its question, on this terminal. What people read goes to stderr; stdout is the report's."""
 
-    def __init__(self, options: argparse.Namespace, held: Flare, approvals: Approvals, four_eyes: bool) -> None:
+    def __init__(self, options: argparse.Namespace, held: FlareRun, approvals: Approvals, four_eyes: bool) -> None:
         self._options = options
         self._held = held
         self._approvals = approvals

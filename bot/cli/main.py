@@ -162,7 +162,7 @@ def _help(line: Sequence[str]) -> int:
     from bot.commands import parser
 
     command = parser.parse(" ".join(["help", *line]))
-    topic = command.topic if isinstance(command, parser.Help) else None
+    topic = command.topic if isinstance(command, parser.HelpCommand) else None
     from bot.listeners.slash_command import AVAILABLE
 
     ours = (
@@ -190,20 +190,20 @@ async def _line(options: argparse.Namespace, line: str) -> int:
     settings = load(options.config)
     Secrets.take()
     command = parser.parse(line, known_targets=list(settings.targets))
-    if isinstance(command, parser.Targets):
+    if isinstance(command, parser.TargetsCommand):
         return _targets(settings)
     store = await Store.open(settings.database_url)
     try:
         match command:
-            case parser.Selftest(target=target, agent=agent) | parser.Tc(target=target, agent=agent):
+            case parser.SelftestCommand(target=target, agent=agent) | parser.TcCommand(target=target, agent=agent):
                 return await _examine(options, settings, store, target, agent or "")
-            case parser.Flare():
+            case parser.FlareCommand():
                 return await _flare(options, settings, store, command)
-            case parser.Runs(target=target):
+            case parser.RunsCommand(target=target):
                 return _runs(await store.recent_runs(target=target))
-            case parser.Show(run=run):
+            case parser.ShowCommand(run=run):
                 return await _show(options, store, run)
-            case parser.Cancel(run=run):
+            case parser.CancelCommand(run=run):
                 return await _cancel(store, run)
             case _:
                 word = line.split(maxsplit=1)[0]
@@ -217,7 +217,7 @@ async def _examine(options: argparse.Namespace, settings: Settings, store: Store
     from bot.config.targets import executors
     from bot.listeners.context import run_id
     from bot.runs.cancel_watch import cancellable
-    from bot.runs.check import Examination, Pace, Places
+    from bot.runs.check import CheckLimits, ConcurrencySlots, TargetCheck
     from bot.runtime.clock import SystemClock
     from bot.storage.store import RunRequest
     from handlers.errors import TargetError
@@ -233,17 +233,17 @@ async def _examine(options: argparse.Namespace, settings: Settings, store: Store
     )
     clock, command = SystemClock(), commands(settings)[options.command]
     limits = settings.limits
-    pace = Pace(limits.per_target, limits.overall, limits.min_interval.total_seconds())
+    pace = CheckLimits(limits.per_target, limits.overall, limits.min_interval.total_seconds())
     await store.accept(request)
     executor = executors(settings)[target]
-    examination = Examination(
+    examination = TargetCheck(
         request,
         ask=command.ask,
         executor=executor,
         store=store,
         clock=clock,
         pace=pace,
-        places=Places(pace),
+        places=ConcurrencySlots(pace),
         reuse=command.reuse,
     )
     try:
@@ -284,7 +284,7 @@ def _save(report: Report, folder: Path) -> None:
         print(f"{file.title}: {folder / file.name}", file=sys.stderr)
 
 
-async def _flare(options: argparse.Namespace, settings: Settings, store: Store, line: parser.Flare) -> int:
+async def _flare(options: argparse.Namespace, settings: Settings, store: Store, line: parser.FlareCommand) -> int:
     from bot.cli.flare_command import flare
 
     report = await flare(options, settings, store, line)
@@ -297,9 +297,9 @@ def _live(examination: object, *, quiet: bool) -> Iterator[None]:
     from rich.console import Console
 
     from bot.render.terminal import LiveProgress
-    from bot.runs.check import Examination
+    from bot.runs.check import TargetCheck
 
-    assert isinstance(examination, Examination)
+    assert isinstance(examination, TargetCheck)
     if quiet:
         yield
         return
@@ -311,9 +311,9 @@ def _live(examination: object, *, quiet: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def _interruptible(examination: object, store: Store, request: RunRequest) -> Iterator[None]:
     """The first Ctrl-C cancels the run and keeps what was found; the second one ends the program."""
-    from bot.runs.check import Examination
+    from bot.runs.check import TargetCheck
 
-    assert isinstance(examination, Examination)
+    assert isinstance(examination, TargetCheck)
     loop = asyncio.get_running_loop()
     cancelling: list[asyncio.Task[None]] = []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from handlers.errors import UsageError
 from handlers.model import Agent, AgentResult, Installation, Platform, Report, count, worst, worst_first
-from handlers.tc.document import MOST_BYTES, Unreadable, read_document
+from handlers.tc.document import MOST_BYTES, UnreadableDocument, read_document
 from handlers.tc.result import result_of, unjudged
 
 _PLATFORMS = {Installation.DOCKER: Platform.DOCKER, Installation.HOST: Platform.HOST}
@@ -46,6 +46,6 @@ def _judged(file: Path, installation: Installation) -> AgentResult:
         raise UsageError(
             f"{file} cannot be read: {error.strerror}.", example="tc --evidence node-1.evidence.json"
         ) from None
-    except Unreadable as fault:
+    except UnreadableDocument as fault:
         return unjudged(agent, "tc.unreadable", str(fault), ())
     return result_of(agent, evidence, took=time.monotonic() - began)

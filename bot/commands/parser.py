@@ -45,20 +45,20 @@ class _OnTarget:
         return f"{type(self).__name__.lower()} {where}"
 
 
-class Selftest(_OnTarget):
+class SelftestCommand(_OnTarget):
     """`selftest <target>[/<agent>]`."""
 
     __slots__ = ()
 
 
-class Tc(_OnTarget):
+class TcCommand(_OnTarget):
     """`tc <target>[/<agent>]`."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Flare:
+class FlareCommand:
     """`flare <target>[/<agent>] [<case id>] [--email <address>]`."""
 
     target: str
@@ -72,7 +72,7 @@ class Flare:
 
 
 @dataclass(frozen=True, slots=True)
-class Targets:
+class TargetsCommand:
     """`targets`."""
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class Targets:
 
 
 @dataclass(frozen=True, slots=True)
-class Runs:
+class RunsCommand:
     """`runs [<target>]`."""
 
     target: str | None = None
@@ -90,7 +90,7 @@ class Runs:
 
 
 @dataclass(frozen=True, slots=True)
-class Show:
+class ShowCommand:
     """`show <run>`."""
 
     run: str
@@ -100,7 +100,7 @@ class Show:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
+class CancelCommand:
     """`cancel <run>`."""
 
     run: str
@@ -110,7 +110,7 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Help:
+class HelpCommand:
     """`help [<command>]`."""
 
     topic: str | None = None
@@ -119,12 +119,21 @@ class Help:
         return f"help {self.topic or ''}".strip()
 
 
-Command = Selftest | Flare | Tc | Targets | Runs | Show | Cancel | Help
+ParsedCommand = (
+    SelftestCommand
+    | FlareCommand
+    | TcCommand
+    | TargetsCommand
+    | RunsCommand
+    | ShowCommand
+    | CancelCommand
+    | HelpCommand
+)
 
 
 def parse(  # noqa: C901, PLR0911 - one branch and one return per command
     line: str, *, known_targets: Collection[str] = (), shown: Collection[str] | None = None
-) -> Command:
+) -> ParsedCommand:
     """
     Read one line; raises `UsageError` that says what is wrong.
 
@@ -133,7 +142,7 @@ def parse(  # noqa: C901, PLR0911 - one branch and one return per command
     shown = known_targets if shown is None else shown
     words = _words(line)
     if not words:
-        return Help()
+        return HelpCommand()
     verb, rest = words[0].lower(), words[1:]
     target = min(shown, default="cluster-a")
     if verb not in USAGE:
@@ -149,15 +158,15 @@ def parse(  # noqa: C901, PLR0911 - one branch and one return per command
     first = rest[0] if rest else None
     if verb in {"show", "cancel"}:
         run = _slot(_RUN, first or "", "A run's id looks like `r-…`.", example)
-        return Show(run) if verb == "show" else Cancel(run)
+        return ShowCommand(run) if verb == "show" else CancelCommand(run)
     if verb == "help":
         if first is not None and first.lower() not in USAGE:
             raise UsageError(f"There is help on {', '.join(USAGE)}.", example="help selftest")
-        return Help(first.lower() if first else None)
+        return HelpCommand(first.lower() if first else None)
     if verb == "targets":
-        return Targets()
+        return TargetsCommand()
     if first is None:
-        return Runs()
+        return RunsCommand()
     name, slash, agent = first.partition("/")
     _target(name, known_targets, shown, example)
     if verb == "runs" and slash:
@@ -166,10 +175,10 @@ def parse(  # noqa: C901, PLR0911 - one branch and one return per command
         _slot(_NAME, agent, "An Agent is written `target/agent`, in letters, digits, dots, dashes and colons.", example)
     if verb == "flare":
         case = _slot(_CASE, rest[1], "A case id has digits only.", example) if len(rest) > 1 else None
-        return Flare(name, agent or None, case, email)
+        return FlareCommand(name, agent or None, case, email)
     if verb == "runs":
-        return Runs(name)
-    return Selftest(name, agent or None) if verb == "selftest" else Tc(name, agent or None)
+        return RunsCommand(name)
+    return SelftestCommand(name, agent or None) if verb == "selftest" else TcCommand(name, agent or None)
 
 
 def usage(topic: str | None = None, *, available: Collection[str] = tuple(USAGE)) -> tuple[str, ...]:

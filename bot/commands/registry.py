@@ -7,11 +7,11 @@ from contextlib import AbstractAsyncContextManager
 
 from bot.config.settings import Settings
 from bot.runs.check import Reuse
-from bot.runs.check_workflow import Command
-from bot.runs.engine import Flaring
+from bot.runs.check_workflow import CommandSpec
+from bot.runs.engine import FlareHandling
 from bot.runs.flare_session import Held
 from bot.runtime.clock import SystemClock
-from bot.runtime.temp_files import TemporaryScratch
+from bot.runtime.temp_files import TemporaryFiles
 from handlers.executors.base import Executor
 from handlers.flare import FlareRequest, FlareSettings, hold
 from handlers.model import Agent, AgentResult, Report
@@ -21,7 +21,7 @@ from handlers.tc.collect import CollectSettings
 from handlers.tc.examine import examine as examine_tc
 
 
-def commands(settings: Settings) -> Mapping[str, Command]:
+def commands(settings: Settings) -> Mapping[str, CommandSpec]:
     """The commands of this version, by name."""
     clock = SystemClock()
     selftest = SelftestSettings(
@@ -42,22 +42,22 @@ def commands(settings: Settings) -> Mapping[str, Command]:
 
     # Only a self-test that is triggered costs the Agent something.
     return {
-        "selftest": Command(ask_selftest, selftest_events, Reuse(may_trigger, has_triggered)),
-        "tc": Command(ask_tc),
+        "selftest": CommandSpec(ask_selftest, selftest_events, Reuse(may_trigger, has_triggered)),
+        "tc": CommandSpec(ask_tc),
     }
 
 
-def flaring(settings: Settings) -> Flaring:
+def flaring(settings: Settings) -> FlareHandling:
     """How flares are built and held."""
     clock = SystemClock()
     expires_s = settings.approvals.flare.expires.total_seconds()
     # Whoever holds an archive ends it when it expires; the handler's own limit is only the last resort.
     flare = FlareSettings(hold_s=expires_s + 600)
-    scratch = TemporaryScratch()
+    scratch = TemporaryFiles()
 
     def hold_flare(
         agent: Agent, executor: Executor, request: FlareRequest, *, on_step: Callable[[str], None]
     ) -> AbstractAsyncContextManager[Held]:
         return hold(agent, executor, clock, scratch, request, settings=flare, on_step=on_step)
 
-    return Flaring(hold_flare, expires_s, settings.approvals.flare.keep_copy)
+    return FlareHandling(hold_flare, expires_s, settings.approvals.flare.keep_copy)

@@ -33,7 +33,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.access.policy import Approvers, Rule
-from bot.config.yaml_lines import Marked, read
+from bot.config.yaml_lines import LocatedYaml, read
 from handlers.errors import ConfigurationError
 from handlers.executors.settings import DockerSettings, HostSettings, KubernetesSettings, SshSettings
 from handlers.redaction import clean
@@ -149,7 +149,7 @@ class FlareApproval(Strict):
         return _people(by)
 
 
-class Approvals(Strict):
+class ApprovalSettings(Strict):
     """Approvals by command."""
 
     flare: FlareApproval = FlareApproval()
@@ -233,7 +233,7 @@ class Settings(Strict):
     """By name, as people type it. Each is exactly one of `kubernetes`, `docker`, `host` and `ssh`."""
     policy: tuple[RuleSettings, ...] = ()
     """Who may do what on which targets in which channels. Denied unless a rule allows it."""
-    approvals: Approvals = Approvals()
+    approvals: ApprovalSettings = ApprovalSettings()
     """Who approves what leaves a target."""
     limits: Limits = Limits()
     """What the bot may cost its targets."""
@@ -363,7 +363,7 @@ def _secrets(text: str) -> Iterator[str]:
             yield f"line {number}: this looks like a Slack token. Secrets come from the environment only (SLACK_BOT_TOKEN and so on); take it out, and revoke it if others can read the file."
 
 
-def _translated(error: ValidationError, marked: Marked) -> Iterator[str]:
+def _translated(error: ValidationError, marked: LocatedYaml) -> Iterator[str]:
     details = error.errors()
     for detail in details:
         # An item that is wrong is also missing from its list; once is enough.

@@ -21,7 +21,7 @@ DEEPEST = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
+class LocatedYaml:
     """A file's values, and where they are."""
 
     values: Any
@@ -55,7 +55,7 @@ class Marked:
                 seen.setdefault(key.value, line)
 
 
-def read(text: str, *, source: str) -> Marked:
+def read(text: str, *, source: str) -> LocatedYaml:
     """Read a file that holds a mapping. Raises `ConfigurationError` with the line of what is no YAML, or too much of it."""
     try:
         loader = _Loader(text)
@@ -66,7 +66,7 @@ def read(text: str, *, source: str) -> Marked:
             raise ConfigurationError(
                 ["it must hold keys such as `targets:`; it is empty, or not a mapping."], source=source
             )
-        return Marked(loader.construct_document(root), root)
+        return LocatedYaml(loader.construct_document(root), root)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigurationError(

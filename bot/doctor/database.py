@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from bot.doctor.check import Check, failed, passed, warned
+from bot.doctor.check_result import Check, failed, passed, warned
 from bot.storage import store
 from bot.storage.migrate import VERSION, version_of
 from bot.storage.schema import runs

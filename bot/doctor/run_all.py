@@ -12,7 +12,7 @@ from bot.access.policy import Policy
 from bot.config.settings import Secrets, Settings, TargetSettings, load
 from bot.config.targets import executor
 from bot.doctor import database, slack, targets
-from bot.doctor.check import Check, Findings, failed, passed, skipped, unknown, warned
+from bot.doctor.check_result import Check, Findings, failed, passed, skipped, unknown, warned
 from bot.storage.audit import Entry
 from bot.storage.store import Store
 from handlers.errors import ConfigurationError

@@ -15,7 +15,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config.settings import Secrets, Settings
-from bot.doctor.check import Check, failed, passed, skipped, unknown, warned
+from bot.doctor.check_result import Check, failed, passed, skipped, unknown, warned
 from bot.slack import client as connection
 from bot.slack.client import MANIFEST, refusal
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 
-from bot.doctor.check import Check, failed, passed, skipped, unknown, warned
+from bot.doctor.check_result import Check, failed, passed, skipped, unknown, warned
 from bot.exit_status import login
 from bot.storage.audit import Entry
 from handlers.agent.commands import version_command

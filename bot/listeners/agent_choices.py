@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
-from bot.render.flare_modal import Choice
+from bot.render.flare_modal import AgentChoice
 from bot.storage.store import Store
 from handlers.executors.base import Executor
 from handlers.model import Verdict
@@ -18,15 +18,15 @@ SELFTESTS_S = 24 * 3600.0
 """How old a self-test's answer may be to count."""
 
 
-class Fleets:
+class AgentChoices:
     """Asks each target once for many questions."""
 
     def __init__(self, targets: Mapping[str, Executor], store: Store) -> None:
         self._targets = targets
         self._store = store
-        self._known: dict[str, tuple[float, asyncio.Task[Sequence[Choice]]]] = {}
+        self._known: dict[str, tuple[float, asyncio.Task[Sequence[AgentChoice]]]] = {}
 
-    async def agents(self, target: str) -> Sequence[Choice]:
+    async def agents(self, target: str) -> Sequence[AgentChoice]:
         """The Agents of a target. Raises a `handlers.errors.TargetError`."""
         at, task = self._known.get(target, (0.0, None))
         failed = task is not None and task.done() and (task.cancelled() or task.exception() is not None)
@@ -35,11 +35,11 @@ class Fleets:
             self._known[target] = (time.monotonic(), task)
         return await asyncio.shield(task)
 
-    async def _look(self, target: str) -> Sequence[Choice]:
+    async def _look(self, target: str) -> Sequence[AgentChoice]:
         agents = await self._targets[target].agents()
         last = await self._store.last_asked("selftest", target, time.time() - SELFTESTS_S)
         verdicts = {agent: result.verdict for agent, (_, _, result) in last.items() if result is not None}
-        choices = [Choice(agent.name, verdicts.get(agent.name)) for agent in agents]
+        choices = [AgentChoice(agent.name, verdicts.get(agent.name)) for agent in agents]
         return sorted(choices, key=lambda choice: (-_badness(choice.verdict), choice.name))
 
 

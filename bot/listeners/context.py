@@ -12,13 +12,13 @@ from typing import Any
 from bot.access.directory import SlackDirectory
 from bot.access.policy import Decision, Policy
 from bot.commands import parser
-from bot.listeners.agent_choices import Fleets
+from bot.listeners.agent_choices import AgentChoices
 from bot.render import ephemeral
 from bot.render.ephemeral import Payload
 from bot.render.post import Post
-from bot.runs.engine import Runs
+from bot.runs.engine import RunEngine
 from bot.runtime import metrics
-from bot.runtime.background_tasks import Errands
+from bot.runtime.background_tasks import BackgroundTasks
 from bot.slack.messenger import Messenger
 from bot.storage.audit import Entry
 from bot.storage.store import Accepted, RunRequest, Store
@@ -29,21 +29,21 @@ RUN_COMMANDS = ("selftest", "flare", "tc")
 
 
 @dataclass(frozen=True)
-class Desk:
+class ListenerContext:
     """The parts behind the listeners."""
 
-    runs: Runs
+    runs: RunEngine
     store: Store
     policy: Policy
     directory: SlackDirectory
     messenger: Messenger
-    errands: Errands
+    errands: BackgroundTasks
     targets: Mapping[str, str]
     """What each target is, in words: `Kubernetes, context prod-a`."""
     slash: str
     """The slash command: `/csm`."""
     platforms: Mapping[str, Platform]
-    fleets: Fleets
+    fleets: AgentChoices
 
     async def decide(self, user: str, command: str, target: str, channel: str) -> Decision:
         """What the policy says, right now."""
@@ -118,7 +118,7 @@ def origin(body: Mapping[str, Any]) -> tuple[str, str]:
     return str(body["user"]["id"]), str(channel)
 
 
-def tell(desk: Desk, body: Mapping[str, Any], answer: Payload | None) -> None:
+def tell(desk: ListenerContext, body: Mapping[str, Any], answer: Payload | None) -> None:
     """Say something to whoever clicked, where they clicked, without holding the ack up."""
     if answer is None:
         return

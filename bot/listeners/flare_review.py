@@ -17,7 +17,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 
 from bot.commands import parser
-from bot.listeners.context import Desk, origin, run_id, tell
+from bot.listeners.context import ListenerContext, origin, run_id, tell
 from bot.render import ephemeral
 from bot.render import flare_messages as cards
 from bot.render import flare_modal as modal
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Asked:
+class FlareForm:
     """What a person asked for, as far as it is known; kept in the modal while they fill in the rest."""
 
     target: str
@@ -48,12 +48,12 @@ class Asked:
         return json.dumps(self.__dict__)
 
     @classmethod
-    def from_json(cls, text: str) -> Asked:
+    def from_json(cls, text: str) -> FlareForm:
         """From `private_metadata`."""
         return cls(**json.loads(text))
 
 
-def register(app: AsyncApp, desk: Desk) -> None:
+def register(app: AsyncApp, desk: ListenerContext) -> None:
     """Take the modal and the card's buttons."""
 
     @app.action("flare.approve")
@@ -86,14 +86,16 @@ def register(app: AsyncApp, desk: Desk) -> None:
         await (ack(response_action="errors", errors=errors) if errors else ack())
 
 
-async def ask(desk: Desk, body: Mapping[str, Any], line: parser.Flare) -> Payload | None:
+async def ask(desk: ListenerContext, body: Mapping[str, Any], line: parser.FlareCommand) -> Payload | None:
     """Do what the line says, or open a modal that asks for what it does not say."""
     user, channel = str(body["user_id"]), str(body["channel_id"])
     decision = await desk.decide(user, "flare", line.target, channel)
     if not decision.allowed:
         return await desk.refuse(user, channel, "flare", decision.reason, target=line.target)
     email = line.email or _usable(await desk.directory.email(user))
-    asked = Asked(line.target, line.agent or "", line.case or "", email, channel, str(body.get("response_url") or ""))
+    asked = FlareForm(
+        line.target, line.agent or "", line.case or "", email, channel, str(body.get("response_url") or "")
+    )
     one_agent = line.agent or desk.platforms[line.target] is Platform.HOST
     if one_agent and email:
         return await _accept(desk, user, asked, invocation=str(body["trigger_id"]))
@@ -106,7 +108,7 @@ async def ask(desk: Desk, body: Mapping[str, Any], line: parser.Flare) -> Payloa
     return None
 
 
-async def _fill(desk: Desk, view: str, asked: Asked) -> None:
+async def _fill(desk: ListenerContext, view: str, asked: FlareForm) -> None:
     """Put the form in the place of the loading view."""
     try:
         agents = await desk.fleets.agents(asked.target)
@@ -116,9 +118,9 @@ async def _fill(desk: Desk, view: str, asked: Asked) -> None:
     await desk.messenger.update_view(view, form)
 
 
-async def _suggested(desk: Desk, body: Mapping[str, Any]) -> dict[str, Any]:
+async def _suggested(desk: ListenerContext, body: Mapping[str, Any]) -> dict[str, Any]:
     """The Agents whose name holds what was typed; only those of a target that the person may use."""
-    asked = Asked.from_json(body["view"]["private_metadata"])
+    asked = FlareForm.from_json(body["view"]["private_metadata"])
     decision = await desk.decide(str(body["user"]["id"]), "flare", asked.target, asked.channel)
     if not decision.allowed:
         return {"options": []}
@@ -128,9 +130,9 @@ async def _suggested(desk: Desk, body: Mapping[str, Any]) -> dict[str, Any]:
         return {"options": []}
 
 
-async def _submitted(desk: Desk, body: Mapping[str, Any], view: Mapping[str, Any]) -> dict[str, str]:
+async def _submitted(desk: ListenerContext, body: Mapping[str, Any], view: Mapping[str, Any]) -> dict[str, str]:
     """Start what the form says. Returns what is wrong with it, by block."""
-    asked = Asked.from_json(view["private_metadata"])
+    asked = FlareForm.from_json(view["private_metadata"])
     values = modal.values(view["state"]["values"])
     user = str(body["user"]["id"])
     agent = values.agent or asked.agent
@@ -141,7 +143,7 @@ async def _submitted(desk: Desk, body: Mapping[str, Any], view: Mapping[str, Any
     if not decision.allowed:
         await desk.refuse(user, asked.channel, "flare", decision.reason, target=asked.target)
         return {"email": decision.reason}
-    filled = Asked(asked.target, agent, values.case, values.email, asked.channel, asked.response_url)
+    filled = FlareForm(asked.target, agent, values.case, values.email, asked.channel, asked.response_url)
     await _accept(desk, user, filled, invocation=str(view["id"]))
     return {}
 
@@ -165,7 +167,7 @@ def _usable(email: str) -> str:
         return ""
 
 
-async def _accept(desk: Desk, user: str, asked: Asked, *, invocation: str) -> Payload | None:
+async def _accept(desk: ListenerContext, user: str, asked: FlareForm, *, invocation: str) -> Payload | None:
     await desk.accept(
         command="flare",
         target=asked.target,
@@ -183,12 +185,12 @@ async def _accept(desk: Desk, user: str, asked: Asked, *, invocation: str) -> Pa
 # -- the buttons ----------------------------------------------------------------------------------------------
 
 
-async def decide(desk: Desk, body: Mapping[str, Any], decision: str, value: str) -> Payload | None:
+async def decide(desk: ListenerContext, body: Mapping[str, Any], decision: str, value: str) -> Payload | None:
     """Record the click, if it counts. Returns what its author alone is told."""
     return await _decide(desk, body, _Decision(decision, *_run_and_hash(value)))
 
 
-async def confirmed(desk: Desk, body: Mapping[str, Any], view: Mapping[str, Any]) -> dict[str, str]:
+async def confirmed(desk: ListenerContext, body: Mapping[str, Any], view: Mapping[str, Any]) -> dict[str, str]:
     """
     Record the approval of an archive that goes to a host that is none of Datadog's, with the host that was typed.
 
@@ -226,7 +228,7 @@ class _Confirming:
     thread_ts: str
 
 
-async def _decide(desk: Desk, body: Mapping[str, Any], wanted: _Decision) -> Payload | None:
+async def _decide(desk: ListenerContext, body: Mapping[str, Any], wanted: _Decision) -> Payload | None:
     """Whether the person may, whether it can still be decided, whether a host is to be named; then the record."""
     try:
         row = await desk.runs.approvals.get(wanted.run)
@@ -245,7 +247,7 @@ async def _decide(desk: Desk, body: Mapping[str, Any], wanted: _Decision) -> Pay
     return await _record(desk, body, row, wanted)
 
 
-async def _refusal(desk: Desk, body: Mapping[str, Any], row: Approval, wanted: _Decision) -> Payload | None:
+async def _refusal(desk: ListenerContext, body: Mapping[str, Any], row: Approval, wanted: _Decision) -> Payload | None:
     """Why the person may not decide this, on the record; `None` when they may."""
     user, channel = origin(body)
     may = desk.policy.may_approve if wanted.decision == "approve" else desk.policy.may_decline
@@ -257,7 +259,7 @@ async def _refusal(desk: Desk, body: Mapping[str, Any], row: Approval, wanted: _
     return ephemeral.refusal(allowed.reason)
 
 
-async def _record(desk: Desk, body: Mapping[str, Any], row: Approval, wanted: _Decision) -> Payload | None:
+async def _record(desk: ListenerContext, body: Mapping[str, Any], row: Approval, wanted: _Decision) -> Payload | None:
     """Put the decision into the store, where it counts or comes too late."""
     user, channel = origin(body)
     if await desk.runs.decide(
@@ -276,7 +278,9 @@ def _must_name_a_host(row: Approval, wanted: _Decision) -> bool:
     return waits and wanted.decision == "approve" and wanted.host != foreign
 
 
-async def _ask_for_the_host(desk: Desk, body: Mapping[str, Any], row: Approval, wanted: _Decision) -> Payload | None:
+async def _ask_for_the_host(
+    desk: ListenerContext, body: Mapping[str, Any], row: Approval, wanted: _Decision
+) -> Payload | None:
     assert row.review is not None, "it was looked at"
     _, channel = origin(body)
     thread_ts = str((body.get("message") or {}).get("thread_ts") or "")
@@ -307,7 +311,7 @@ def _too_late(row: Approval, sha256: str) -> str:
     return f"{WORDS[Ending.EXPIRED]} Your click changed nothing."
 
 
-async def prepare_again(desk: Desk, body: Mapping[str, Any], run: str) -> Payload | None:
+async def prepare_again(desk: ListenerContext, body: Mapping[str, Any], run: str) -> Payload | None:
     """Another run for the same Agent and case; one for each card, however often it is clicked."""
     user, channel = origin(body)
     record = await desk.store.run(run)
@@ -320,7 +324,7 @@ async def prepare_again(desk: Desk, body: Mapping[str, Any], run: str) -> Payloa
     new = run_id(f"again {run}")
     if await desk.store.run(new):
         return ephemeral.notice(f"It was prepared again already, as {new}.")
-    asked = Asked(
+    asked = FlareForm(
         request.target, request.agent, request.case_id, request.email, channel, str(body.get("response_url") or "")
     )
     return await _accept(desk, user, asked, invocation=f"again {run}")

@@ -9,7 +9,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.listeners.context import Desk, origin, run_id, tell
+from bot.listeners.context import ListenerContext, origin, run_id, tell
 from bot.listeners.slash_command import cancel, joined
 from bot.render import ephemeral, run_message
 from bot.render.ephemeral import Payload
@@ -22,7 +22,7 @@ SHARE_PATIENCE_S = 2.0
 """A submission is answered within three seconds, so that a refusal shows in the modal."""
 
 
-def register(app: AsyncApp, desk: Desk) -> None:
+def register(app: AsyncApp, desk: ListenerContext) -> None:
     """Take the buttons and the Share modal."""
 
     @app.action("run.cancel")
@@ -60,7 +60,7 @@ def register(app: AsyncApp, desk: Desk) -> None:
         await (ack(response_action="errors", errors={"channel": fault}) if fault else ack())
 
 
-async def _again(desk: Desk, body: dict[str, Any], run: str) -> Payload | None:
+async def _again(desk: ListenerContext, body: dict[str, Any], run: str) -> Payload | None:
     user, channel = origin(body)
     record = await desk.store.run(run)
     if record is None:
@@ -83,7 +83,7 @@ async def _again(desk: Desk, body: dict[str, Any], run: str) -> Payload | None:
     return joined(accepted.joined)
 
 
-async def _share(desk: Desk, user: str, view: dict[str, Any]) -> str:
+async def _share(desk: ListenerContext, user: str, view: dict[str, Any]) -> str:
     """Post a run's verdict into the chosen channel. Returns what is wrong, for the modal."""
     run, asked_in = view["private_metadata"].split(" ", 1)
     chosen = view["state"]["values"]["channel"]["channel"].get("selected_conversation") or ""

@@ -12,20 +12,20 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 
 from bot.commands import parser
 from bot.listeners import flare_review
-from bot.listeners.context import RUN_COMMANDS, Desk
+from bot.listeners.context import RUN_COMMANDS, ListenerContext
 from bot.render import ephemeral
 from bot.render.ephemeral import Payload
 from bot.storage.audit import Entry
 from bot.storage.store import RunRecord
 from handlers.errors import CsmError, UsageError
 
-MAKING_RUNS = (parser.Selftest, parser.Flare, parser.Tc, parser.Cancel)
+MAKING_RUNS = (parser.SelftestCommand, parser.FlareCommand, parser.TcCommand, parser.CancelCommand)
 """What the audit tells of by its own events."""
 
 AVAILABLE = (*RUN_COMMANDS, "targets", "runs", "show", "cancel", "help")
 
 
-def register(app: AsyncApp, desk: Desk) -> None:
+def register(app: AsyncApp, desk: ListenerContext) -> None:
     """Take the slash command, and say so when another one reaches us."""
 
     @app.command(desk.slash)
@@ -38,7 +38,7 @@ def register(app: AsyncApp, desk: Desk) -> None:
         await ack(f"csm does not know {command['command']}; it answers to {desk.slash}.")
 
 
-async def answer_to(desk: Desk, body: Mapping[str, Any]) -> Payload | None:
+async def answer_to(desk: ListenerContext, body: Mapping[str, Any]) -> Payload | None:
     """
     Do what a line asks for, and return what its author alone is to see.
 
@@ -60,29 +60,31 @@ async def answer_to(desk: Desk, body: Mapping[str, Any]) -> Payload | None:
 
 
 async def _do(  # noqa: PLR0911 - one return per command
-    desk: Desk, command: parser.Command, body: Mapping[str, Any], user: str, channel: str
+    desk: ListenerContext, command: parser.ParsedCommand, body: Mapping[str, Any], user: str, channel: str
 ) -> Payload | None:
     match command:
-        case parser.Selftest(target=target, agent=agent) | parser.Tc(target=target, agent=agent):
+        case parser.SelftestCommand(target=target, agent=agent) | parser.TcCommand(target=target, agent=agent):
             word = str(command).split(maxsplit=1)[0]
             return await _run(desk, body, command=word, target=target, agent=agent or "")
-        case parser.Flare():
+        case parser.FlareCommand():
             return await flare_review.ask(desk, body, command)
-        case parser.Targets():
+        case parser.TargetsCommand():
             return ephemeral.targets_list(
                 [f"{name}: {desk.targets[name]}" for name in await desk.visible_targets(user, channel)]
             )
-        case parser.Runs(target=target):
+        case parser.RunsCommand(target=target):
             return await _runs(desk, target, user, channel)
-        case parser.Show(run=run):
+        case parser.ShowCommand(run=run):
             return await _with_run(desk, run, user, channel, _shown)
-        case parser.Cancel(run=run):
+        case parser.CancelCommand(run=run):
             return await cancel(desk, run, user, channel)
-        case parser.Help(topic=topic):
+        case parser.HelpCommand(topic=topic):
             return ephemeral.help_text([f"{desk.slash} {line}" for line in parser.usage(topic, available=AVAILABLE)])
 
 
-async def _run(desk: Desk, body: Mapping[str, Any], *, command: str, target: str, agent: str) -> Payload | None:
+async def _run(
+    desk: ListenerContext, body: Mapping[str, Any], *, command: str, target: str, agent: str
+) -> Payload | None:
     user, channel = str(body["user_id"]), str(body["channel_id"])
     decision = await desk.decide(user, command, target, channel)
     if not decision.allowed:
@@ -107,7 +109,7 @@ def joined(record: RunRecord | None) -> Payload | None:
     return ephemeral.joined(record.request.id, record.permalink, ago_s)
 
 
-async def _runs(desk: Desk, target: str | None, user: str, channel: str) -> Payload:
+async def _runs(desk: ListenerContext, target: str | None, user: str, channel: str) -> Payload:
     visible = set(await desk.visible_targets(user, channel))
     records = [r for r in await desk.store.recent_runs(target=target) if r.request.target in visible]
     return ephemeral.runs_list([_line(record) for record in records])
@@ -118,7 +120,9 @@ def _line(record: RunRecord) -> str:
     return f"{record.request.id}: {record.request.command} {record.request.where}, {state}"
 
 
-async def _with_run(desk: Desk, run: str, user: str, channel: str, use: Callable[[RunRecord], Payload]) -> Payload:
+async def _with_run(
+    desk: ListenerContext, run: str, user: str, channel: str, use: Callable[[RunRecord], Payload]
+) -> Payload:
     record = await desk.store.run(run)
     if record is None or record.request.target not in await desk.visible_targets(user, channel):
         raise UsageError(f"There is no run {run} that you may see here.", example="runs")
@@ -135,7 +139,7 @@ def _shown(record: RunRecord) -> Payload:
     return ephemeral.run_shown(lines)
 
 
-async def cancel(desk: Desk, run: str, user: str, channel: str) -> Payload:
+async def cancel(desk: ListenerContext, run: str, user: str, channel: str) -> Payload:
     """Ask a run to stop, for somebody who may."""
     record = await desk.store.run(run)
     person = await desk.directory.person(user)

@@ -18,7 +18,7 @@ MOST_OPTIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class AgentChoice:
     """An Agent to choose, and what its last self-test said, if there was one."""
 
     name: str
@@ -45,7 +45,13 @@ def failed(target: str, why: str) -> dict[str, Any]:
 
 
 def form(
-    target: str, agents: Sequence[Choice], private_metadata: str, *, agent: str = "", case: str = "", email: str = ""
+    target: str,
+    agents: Sequence[AgentChoice],
+    private_metadata: str,
+    *,
+    agent: str = "",
+    case: str = "",
+    email: str = "",
 ) -> dict[str, Any]:
     """The form. `agents` as they are to be offered, those that fail first."""
     blocks: list[dict[str, Any]] = []
@@ -85,7 +91,7 @@ def typed_host(state: Mapping[str, Any]) -> str:
     return str(typed).strip().lower()
 
 
-def suggestions(agents: Sequence[Choice], typed: str) -> dict[str, Any]:
+def suggestions(agents: Sequence[AgentChoice], typed: str) -> dict[str, Any]:
     """What an external select shows for what was typed: options, those that fail first."""
     found = [choice for choice in agents if typed.lower() in choice.name.lower()]
     return {"options": [_option(choice) for choice in found[:MOST_OPTIONS]]}
@@ -101,7 +107,7 @@ def values(state: Mapping[str, Any]) -> Values:
     return Values(str(chosen.get("value") or ""), typed("case"), typed("email"))
 
 
-def _select(agents: Sequence[Choice]) -> dict[str, Any]:
+def _select(agents: Sequence[AgentChoice]) -> dict[str, Any]:
     if len(agents) > MOST_OPTIONS:
         placeholder = _words(f"Type a part of one of {len(agents)} names", 150)
         return {
@@ -125,11 +131,11 @@ def _select(agents: Sequence[Choice]) -> dict[str, Any]:
     return {**select, "option_groups": groups_shown}
 
 
-def _is_bad(choice: Choice) -> bool:
+def _is_bad(choice: AgentChoice) -> bool:
     return choice.verdict in {Verdict.FAIL, Verdict.UNKNOWN}
 
 
-def _option(choice: Choice) -> dict[str, Any]:
+def _option(choice: AgentChoice) -> dict[str, Any]:
     text = f"{GLYPHS[choice.verdict]} {choice.name}" if choice.verdict else choice.name
     # A value has at most 150 characters; a longer name is refused when it is submitted, not cut into another one.
     return {"text": _words(text, 75), "value": choice.name[:150]}

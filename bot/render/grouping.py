@@ -42,7 +42,7 @@ class FindingGroup:
 
 
 @dataclass(frozen=True)
-class Command:
+class ExecutedCommand:
     """One command line, where it ran and why."""
 
     argv: tuple[str, ...]
@@ -104,7 +104,7 @@ def tables(report: Report) -> Sequence[TableGroup]:
     return sorted(groups, key=lambda group: (-group.table.verdict.badness, -group.count, group.table.title))
 
 
-def commands(report: Report) -> Sequence[Command]:
+def commands(report: Report) -> Sequence[ExecutedCommand]:
     """Commands by how many Agents they ran on; the ones that verdicts rest on come first."""
     found: dict[tuple[tuple[str, ...], str | None, str], list[str]] = {}
     primary = {(result.argv, result.container) for result in report.agents}
@@ -117,7 +117,7 @@ def commands(report: Report) -> Sequence[Command]:
                 seen.add(key[:2])
                 found.setdefault(key, []).append(result.agent)
     ranked = sorted(found.items(), key=lambda item: (item[0][:2] not in primary, -len(item[1]), item[0][0]))
-    return [Command(*key, tuple(names)) for key, names in ranked]
+    return [ExecutedCommand(*key, tuple(names)) for key, names in ranked]
 
 
 def _group(code: str, members: Sequence[tuple[AgentResult, Finding]]) -> FindingGroup:

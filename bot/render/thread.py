@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bot.render.formatting import agents, cut, mrkdwn, one_line, plain, some, title, verdict
-from bot.render.grouping import Command, FindingGroup, commands, findings, outcomes, tables
+from bot.render.grouping import ExecutedCommand, FindingGroup, commands, findings, outcomes, tables
 from bot.render.post import Block, File, Post, context, fit, header, preformatted, rich_line, section
 from bot.render.tables import heading, lines
 from bot.render.text_report import to_text
@@ -199,6 +199,6 @@ def _commands(report: Report, events_url: str | None) -> Post | None:
     return Post("commands", "\n".join(said), tuple(blocks)) if blocks else None
 
 
-def _where(command: Command) -> str:
+def _where(command: ExecutedCommand) -> str:
     inside = f"In container {mrkdwn(command.container, 80)}" if command.container else "On the host"
     return f"{inside}, on {agents(len(command.agents))}: {mrkdwn(some(command.agents, 3))}"

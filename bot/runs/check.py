@@ -33,7 +33,7 @@ Ask = Callable[[Agent, Executor], Awaitable[AgentResult]]
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class CheckLimits:
     """How hard targets are worked."""
 
     per_target: int = 1000
@@ -64,7 +64,7 @@ _REMEDIES: Mapping[type[TargetError], str] = {
 }
 
 
-class Examination:
+class TargetCheck:
     """The Agents of one request, from being found to the report."""
 
     def __init__(
@@ -75,8 +75,8 @@ class Examination:
         executor: Executor,
         store: Store,
         clock: Clock,
-        pace: Pace,
-        places: Places,
+        pace: CheckLimits,
+        places: ConcurrencySlots,
         reuse: Reuse = NO_REUSE,
     ) -> None:
         self.request = request
@@ -248,18 +248,18 @@ class Examination:
         )
 
 
-class Places:
+class ConcurrencySlots:
     """What all examinations of one process share: places under the limits, and who was asked lately."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: CheckLimits) -> None:
         self._pace = pace
         self._overall = asyncio.Semaphore(pace.overall)
         self._targets: dict[str, asyncio.Semaphore] = {}
         self._looks: dict[tuple[str, str], asyncio.Task[Mapping[str, tuple[float, str, AgentResult | None]]]] = {}
 
-    def of(self, target: str) -> _Place:
+    def of(self, target: str) -> _Slot:
         """A place for one Agent of a target."""
-        return _Place(self._targets.setdefault(target, asyncio.Semaphore(self._pace.per_target)), self._overall)
+        return _Slot(self._targets.setdefault(target, asyncio.Semaphore(self._pace.per_target)), self._overall)
 
     async def recent(
         self, key: tuple[str, str], look: Callable[[], Awaitable[Mapping[str, tuple[float, str, AgentResult | None]]]]
@@ -275,7 +275,7 @@ class Places:
         return await asyncio.shield(task)
 
 
-class _Place:
+class _Slot:
     def __init__(self, *semaphores: asyncio.Semaphore) -> None:
         self._semaphores = semaphores
 

@@ -11,7 +11,7 @@ from bot.render import run_message
 from bot.render import thread as thread_of
 from bot.render.post import Post
 from bot.runs.cancel_watch import cancellable
-from bot.runs.check import NO_REUSE, Ask, Examination, Pace, Places, Reuse
+from bot.runs.check import NO_REUSE, Ask, CheckLimits, ConcurrencySlots, Reuse, TargetCheck
 from bot.runs.workflow import Workflow
 from bot.runtime import tracing
 from bot.slack.live_message import LiveMessage, Turns
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Command:
+class CommandSpec:
     """What the run engine needs to know of a command that asks every Agent."""
 
     ask: Ask
@@ -36,7 +36,7 @@ class Command:
     """Which answers of the last minute are taken again instead of asking the Agent."""
 
 
-class ExaminationRuns(Workflow):
+class CheckWorkflow(Workflow):
     """Announce, examine, close, tell the thread, attach the report."""
 
     def __init__(
@@ -46,17 +46,17 @@ class ExaminationRuns(Workflow):
         clock: Clock,
         *,
         targets: Mapping[str, Executor],
-        commands: Mapping[str, Command],
-        pace: Pace,
+        commands: Mapping[str, CommandSpec],
+        pace: CheckLimits,
         turns: Turns,
     ) -> None:
         super().__init__(store, messenger, clock)
         self._targets = targets
         self._commands = commands
         self._pace = pace
-        self._places = Places(pace)
+        self._places = ConcurrencySlots(pace)
         self._turns = turns
-        self._on: dict[str, Examination] = {}
+        self._on: dict[str, TargetCheck] = {}
 
     @property
     def on(self) -> int:
@@ -102,7 +102,7 @@ class ExaminationRuns(Workflow):
             del self._on[run]
         await self.store.finish(run, report, self.now())
 
-    async def _examined(self, examination: Examination) -> Report:
+    async def _examined(self, examination: TargetCheck) -> Report:
         request = examination.request
         try:
             await examination.examine()
@@ -130,9 +130,9 @@ class ExaminationRuns(Workflow):
 
     # -- how --------------------------------------------------------------------------------------------------------
 
-    def _examination(self, request: RunRequest) -> Examination:
+    def _examination(self, request: RunRequest) -> TargetCheck:
         command = self._commands[request.command]
-        return Examination(
+        return TargetCheck(
             request,
             ask=command.ask,
             executor=self._targets[request.target],

@@ -17,14 +17,14 @@ from typing import Any
 import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
-from bot.runs.check import Pace
-from bot.runs.check_workflow import Command, ExaminationRuns
-from bot.runs.failover import Succession, life_of
+from bot.runs.check import CheckLimits
+from bot.runs.check_workflow import CheckWorkflow, CommandSpec
+from bot.runs.failover import Failover, life_of
 from bot.runs.flare_outcome import Ending
-from bot.runs.flare_session import FlareParts, Hold
-from bot.runs.flare_workflow import FlareRuns
+from bot.runs.flare_session import FlareServices, Hold
+from bot.runs.flare_workflow import FlareWorkflow
 from bot.runs.workflow import Workflow
-from bot.runtime.ack_gate import Rush
+from bot.runtime.ack_gate import AckGate
 from bot.slack.live_message import Turns
 from bot.slack.messenger import Messenger
 from bot.storage.approvals import UNDECIDED, Approvals
@@ -55,7 +55,7 @@ STOP_S = 5.0
 
 
 @dataclass(frozen=True)
-class Flaring:
+class FlareHandling:
     """What the run engine needs to know of flares."""
 
     hold: Hold
@@ -64,7 +64,7 @@ class Flaring:
     keep_copy: bool = False
 
 
-class Runs:
+class RunEngine:
     """All runs of this process. `launch` before use; one per process, as the engine is."""
 
     def __init__(
@@ -73,11 +73,11 @@ class Runs:
         store: Store,
         messenger: Messenger,
         targets: Mapping[str, Executor],
-        commands: Mapping[str, Command],
+        commands: Mapping[str, CommandSpec],
         clock: Clock,
-        pace: Pace,
-        flaring: Flaring,
-        rush: Rush | None = None,
+        pace: CheckLimits,
+        flaring: FlareHandling,
+        rush: AckGate | None = None,
         replica: str = "",
         dead_after_s: float = DEAD_AFTER_S,
         look_s: float | None = None,
@@ -91,20 +91,20 @@ class Runs:
         self._shared = store.engine.dialect.name != "sqlite"
         self._clock = clock
         turns = Turns()
-        self._examinations = ExaminationRuns(
+        self._examinations = CheckWorkflow(
             store, messenger, clock, targets=targets, commands=commands, pace=pace, turns=turns
         )
-        self._flares = FlareRuns(
+        self._flares = FlareWorkflow(
             store,
             messenger,
-            parts=FlareParts(
+            parts=FlareServices(
                 flaring.hold, store, self.approvals, clock, self.life, flaring.expires_s, flaring.keep_copy
             ),
             targets=targets,
             turns=turns,
             look_s=look_s or (LOOK_S if self._shared else LOOK_ALONE_S),
         )
-        self._rush = rush or Rush()
+        self._rush = rush or AckGate()
         self._to_start: asyncio.Queue[RunRequest] = asyncio.Queue()
         self.tasks: list[asyncio.Task[None]] = []
         """What runs as long as this process does."""
@@ -135,9 +135,7 @@ class Runs:
         self._workflow = self._registered("csm.run", self._examinations)
         self._flare_workflow = self._registered("csm.flare", self._flares)
         DBOS.launch()
-        succession = Succession(
-            self._store, self._replicas, version=WORKFLOW_VERSION, life=self.life, start=self._start
-        )
+        succession = Failover(self._store, self._replicas, version=WORKFLOW_VERSION, life=self.life, start=self._start)
         await succession.start_unfinished()
         self.tasks = [
             asyncio.create_task(self._start_runs(), name="start runs"),

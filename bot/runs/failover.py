@@ -29,7 +29,7 @@ def life_of(version: str, mark: str) -> str:
     return f"{version}-{mark}"
 
 
-class Succession:
+class Failover:
     """The runs that nobody carries out, found and begun. `start` starts a run's workflow, and changes nothing where there is one."""
 
     def __init__(

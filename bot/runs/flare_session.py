@@ -92,7 +92,7 @@ _GIVEN_UP = (State.BUILDING, State.WAITING, State.APPROVED, State.DECLINED)
 
 
 @dataclass(frozen=True)
-class FlareParts:
+class FlareServices:
     """What every flare of a process shares."""
 
     hold: Hold
@@ -107,10 +107,10 @@ class FlareParts:
     copies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COPIES_AT_ONCE))
 
 
-class Flare:
+class FlareRun:
     """The flare of one request. `carry_out` may be entered again at any time; see the module."""
 
-    def __init__(self, request: RunRequest, executor: Executor, parts: FlareParts) -> None:
+    def __init__(self, request: RunRequest, executor: Executor, parts: FlareServices) -> None:
         self.request = request
         self._executor = executor
         self._parts = parts

@@ -16,7 +16,7 @@ import structlog
 from bot.render import flare_messages as cards
 from bot.render.post import File, Post
 from bot.runs.flare_outcome import Ending
-from bot.runs.flare_session import Flare, FlareParts
+from bot.runs.flare_session import FlareRun, FlareServices
 from bot.runs.workflow import Workflow
 from bot.slack.live_message import LiveMessage, Turns
 from bot.slack.messenger import Messenger, Undeliverable
@@ -33,7 +33,7 @@ PRESENTING_S = 15.0
 """How long a card that is being posted may still take when its flare has ended."""
 
 
-class FlareRuns(Workflow):
+class FlareWorkflow(Workflow):
     """Announce, hold until it is decided, record that on the card, close, attach the report."""
 
     def __init__(
@@ -41,7 +41,7 @@ class FlareRuns(Workflow):
         store: Store,
         messenger: Messenger,
         *,
-        parts: FlareParts,
+        parts: FlareServices,
         targets: Mapping[str, Executor],
         turns: Turns,
         look_s: float,
@@ -52,7 +52,7 @@ class FlareRuns(Workflow):
         self._turns = turns
         self._look_s = look_s
         """How often the store is asked for decisions that were made elsewhere."""
-        self._held: dict[str, Flare] = {}
+        self._held: dict[str, FlareRun] = {}
         """The flares that this process is building or holding, by run."""
         self._on: set[str] = set()
         """The runs that are on in this process: held, or being recorded."""
@@ -184,8 +184,8 @@ class FlareRuns(Workflow):
 
     # -- how --------------------------------------------------------------------------------------------------------
 
-    def _flare(self, request: RunRequest) -> Flare:
-        return Flare(request, self._targets[request.target], self._parts)
+    def _flare(self, request: RunRequest) -> FlareRun:
+        return FlareRun(request, self._targets[request.target], self._parts)
 
     async def _keep_copy(self, run: str, review: FlareReview, archive: bytes) -> None:
         """Put the archive into the thread. It went to Datadog already, so a copy that fails changes nothing."""

@@ -20,7 +20,7 @@ from bot.render.ephemeral_fallback import not_posted
 from bot.render.post import Post
 from bot.runtime import metrics
 from bot.slack.messenger import Messenger, Undeliverable
-from bot.slack.run_thread import Delivery
+from bot.slack.run_thread import RunThread
 from bot.storage.store import RunRecord, RunRequest, Store
 from handlers.model import Report
 from handlers.ports import Clock
@@ -35,7 +35,7 @@ class Workflow(abc.ABC):
         self.store = store
         self.messenger = messenger
         self.clock = clock
-        self.delivery = Delivery(store, messenger)
+        self.delivery = RunThread(store, messenger)
 
     async def carry_out(self, run: str) -> None:
         """From the accepted command to the last message of its thread, wherever it stands."""

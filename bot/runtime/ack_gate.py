@@ -15,7 +15,7 @@ PATIENCE_S = 1.0
 """When commands never cease to come, runs are started all the same."""
 
 
-class Rush:
+class AckGate:
     """How many wait, and when that is over."""
 
     def __init__(self) -> None:

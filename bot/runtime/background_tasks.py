@@ -11,7 +11,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 
-class Errands:
+class BackgroundTasks:
     """Holds what runs in the background, so that it is neither collected nor forgotten at the end."""
 
     def __init__(self) -> None:

@@ -11,9 +11,9 @@ from typing import BinaryIO, cast
 MIB = 1024 * 1024
 
 
-class TemporaryScratch:
+class TemporaryFiles:
     """
-    `handlers.ports.Scratch`: small archives stay in memory, larger ones go into a file without a name.
+    `handlers.ports.TemporarySpace`: small archives stay in memory, larger ones go into a file without a name.
 
     A file without a name cannot be opened by anybody else, and is gone with this process, however it ends.
     """
@@ -25,7 +25,7 @@ class TemporaryScratch:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[BinaryIO]:
-        """See `Scratch.open`. At most `at_once` are open; the others wait for their turn."""
+        """See `TemporarySpace.open`. At most `at_once` are open; the others wait for their turn."""
         async with self._places:
             with tempfile.SpooledTemporaryFile(max_size=self._in_memory, dir=self._folder) as file:
                 yield cast("BinaryIO", file)

@@ -21,7 +21,7 @@ import yaml
 from bot.listeners.slash_command import AVAILABLE
 from bot.sandbox import orphans
 from bot.sandbox.completion import Vocabulary, completions
-from bot.sandbox.engine import Absent, Engine
+from bot.sandbox.docker_engine import Absent, Engine
 from bot.sandbox.faults import api_fault, bot_faults, fleet_faults, slack_faults
 from bot.sandbox.fleet import fleet, install_network_plugins
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod

@@ -9,15 +9,15 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 
 from bot.runtime import metrics
-from bot.runtime.ack_gate import Rush
+from bot.runtime.ack_gate import AckGate
 
 KINDS = frozenset({"block_actions", "block_suggestion", "view_submission", "view_closed", "event_callback"})
 
 
-class MeteredApp(AsyncApp):
+class InstrumentedApp(AsyncApp):
     """Measures how long Slack waits for each acknowledgement, and says when it does."""
 
-    def __init__(self, *, rush: Rush, **options: Any) -> None:
+    def __init__(self, *, rush: AckGate, **options: Any) -> None:
         super().__init__(**options)
         self._rush = rush
 

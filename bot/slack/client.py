@@ -29,7 +29,7 @@ class Identity:
     scopes: frozenset[str]
 
 
-class MeteredClient(AsyncWebClient):
+class InstrumentedClient(AsyncWebClient):
     """Counts its calls, and how Slack answered."""
 
     async def api_call(self, api_method: str, **arguments: Any) -> AsyncSlackResponse:
@@ -73,7 +73,7 @@ def create_client(token: str, api_url: str, session: aiohttp.ClientSession) -> A
 
     It has no retry handlers; who calls decides what may be repeated (`bot.slack.messenger`).
     """
-    made = MeteredClient(token=token, base_url=api_url, session=session, retry_handlers=[])
+    made = InstrumentedClient(token=token, base_url=api_url, session=session, retry_handlers=[])
     if api_url.startswith("http://"):
         made.proxy = None  # the SDK uses a proxy from the environment for loopback addresses too
     return made

@@ -15,7 +15,7 @@ from bot.storage.store import Sent, Store
 log = structlog.get_logger(__name__)
 
 
-class Delivery:
+class RunThread:
     """What all runs of a process send. Every method may be repeated."""
 
     def __init__(self, store: Store, messenger: Messenger) -> None:

@@ -27,7 +27,7 @@ DEAD_S = 180.0
 """Opening it anew has not helped for this long; only a new process can."""
 
 
-class Socket:
+class SocketModeConnection:
     """One Socket Mode connection, kept alive. Use as a context."""
 
     def __init__(self, app: AsyncApp, app_token: str, *, quiet_s: float = QUIET_S, ping_s: float = PING_S) -> None:
@@ -42,7 +42,7 @@ class Socket:
         self.reopened = 0
         """How often it was thrown away."""
 
-    async def __aenter__(self) -> Socket:  # noqa: PYI034 - not meant to be subclassed
+    async def __aenter__(self) -> SocketModeConnection:  # noqa: PYI034 - not meant to be subclassed
         await self._open()
         self._watching = asyncio.create_task(self._watch(), name="watch socket")
         return self

@@ -28,7 +28,7 @@ _OPEN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AcceptRequest:
     """A command that arrived."""
 
     request: RunRequest
@@ -36,7 +36,7 @@ class Asked:
     """Whether it may join a run of the same command that is on, instead of making its own."""
 
 
-def accept_all(connection: sa.Connection, insert: Any, asked: Sequence[Asked]) -> Sequence[Accepted]:
+def accept_all(connection: sa.Connection, insert: Any, asked: Sequence[AcceptRequest]) -> Sequence[Accepted]:
     """What becomes of each: a run of its own, another's run, or (delivered twice) nothing new."""
     known = set(connection.scalars(_KNOWN, {"ids": [each.request.id for each in asked]}))
     open_runs = _Open(_found(connection, asked))
@@ -78,7 +78,7 @@ class _Open:
         request = record_.request
         self._records[request.command, request.target, request.agent].append(record_)
 
-    def covering(self, asked: Asked) -> RunRecord | None:
+    def covering(self, asked: AcceptRequest) -> RunRecord | None:
         """The newest that covers a command's Agents: one of a whole target covers each of its Agents."""
         if not asked.joins:
             return None
@@ -89,7 +89,7 @@ class _Open:
         return max(found, key=lambda each: each.request.accepted_at, default=None)
 
 
-def _found(connection: sa.Connection, asked: Sequence[Asked]) -> Iterable[RunRecord]:
+def _found(connection: sa.Connection, asked: Sequence[AcceptRequest]) -> Iterable[RunRecord]:
     joining = [each for each in asked if each.joins]
     if not joining:
         return []

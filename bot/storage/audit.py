@@ -77,7 +77,7 @@ class Link:
 Read = Callable[[Callable[[sa.Connection], Sequence[Link]]], Awaitable[Sequence[Link]]]
 
 
-class Broken(CsmError):
+class BrokenChain(CsmError):
     """The chain does not hold; the message says where and why."""
 
 
@@ -148,22 +148,24 @@ class Chain:
         self._head = head
 
     def check(self, links: Iterable[Link]) -> None:
-        """Raises `Broken` at the first link that does not belong."""
+        """Raises `BrokenChain` at the first link that does not belong."""
         for link in links:
             if link.seq != self.seq + 1:
-                raise Broken(f"Entry {self.seq + 1} is missing: after {self.seq} comes {link.seq}.")
+                raise BrokenChain(f"Entry {self.seq + 1} is missing: after {self.seq} comes {link.seq}.")
             if chained(self.hash, link.text) != link.hash or _number(link.text) != link.seq:
-                raise Broken(
+                raise BrokenChain(
                     f"Entry {link.seq} is not what was written: its hash does not follow from entry {self.seq}."
                 )
             if self._head and self._head[0] == link.seq and self._head[1] != link.hash:
-                raise Broken(f"Entry {link.seq} is not the one that was there: the audit was written anew before it.")
+                raise BrokenChain(
+                    f"Entry {link.seq} is not the one that was there: the audit was written anew before it."
+                )
             self.seq, self.hash = link.seq, link.hash
 
     def finish(self) -> None:
-        """Raises `Broken` when the expected entry did not come."""
+        """Raises `BrokenChain` when the expected entry did not come."""
         if self._head and self._head[0] > self.seq:
-            raise Broken(f"Its end was cut off: entry {self._head[0]} was there, and the newest is {self.seq}.")
+            raise BrokenChain(f"Its end was cut off: entry {self._head[0]} was there, and the newest is {self.seq}.")
 
 
 def exported(links: Iterable[Link]) -> Iterator[str]:
@@ -173,14 +175,14 @@ def exported(links: Iterable[Link]) -> Iterator[str]:
 
 
 def imported(lines: Iterable[str]) -> Iterator[Link]:
-    """The links of an export. Raises `Broken` for what is none."""
+    """The links of an export. Raises `BrokenChain` for what is none."""
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
             hash_ = entry.pop("hash")
             yield Link(entry["seq"], canonical(entry), hash_)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise Broken(f"Line {number} is no entry of an audit.") from None
+            raise BrokenChain(f"Line {number} is no entry of an audit.") from None
 
 
 def _number(text: str) -> Any:

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.storage import audit
-from bot.storage.accept import Asked, accept_all
+from bot.storage.accept import AcceptRequest, accept_all
 from bot.storage.audit import Entry, note
 from bot.storage.migrate import migrate
 from bot.storage.records import ON, WITHOUT_JSON, Accepted, RunRecord, RunRequest, Sent, entry_of, record
@@ -60,7 +60,7 @@ class Store:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="store-read")
         self._gathered: list[tuple[Callable[[sa.Connection], Any], asyncio.Future[Any]]] = []
-        self._asked: list[tuple[Asked, asyncio.Future[Accepted]]] = []
+        self._asked: list[tuple[AcceptRequest, asyncio.Future[Accepted]]] = []
         self._committer: asyncio.Task[None] | None = None
 
     @classmethod
@@ -105,7 +105,7 @@ class Store:
         With `join`, a run of the same command that covers these Agents and is on is joined instead. A run over a
         whole target covers each of its Agents.
         """
-        accepted: Accepted = await self._waiting_in(self._asked, Asked(request, join))
+        accepted: Accepted = await self._waiting_in(self._asked, AcceptRequest(request, join))
         return accepted
 
     async def run(self, run: str) -> RunRecord | None:

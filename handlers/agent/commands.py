@@ -39,7 +39,7 @@ HOST_BINARIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class AgentCommand:
     """A command, where to run it, and why this one."""
 
     argv: tuple[str, ...]
@@ -47,13 +47,13 @@ class Choice:
     why: str
 
 
-def version_command(agent: Agent) -> Choice:
+def version_command(agent: Agent) -> AgentCommand:
     """Ask the Agent for its version, when the platform does not tell."""
     container = "agent" if agent.platform is Platform.KUBERNETES else None
-    return Choice((_binary(agent, "agent"), "version"), container, "the image's tag does not tell the version")
+    return AgentCommand((_binary(agent, "agent"), "version"), container, "the image's tag does not tell the version")
 
 
-def selftest_commands(agent: Agent, version: AgentVersion) -> Sequence[Choice]:
+def selftest_commands(agent: Agent, version: AgentVersion) -> Sequence[AgentCommand]:
     """
     The commands that trigger a self-test, the best first; empty when no container has one.
 
@@ -79,13 +79,13 @@ def triggers_selftest(argv: Sequence[str]) -> bool:
     return tuple(argv[-2:]) == _TRIGGER
 
 
-def with_socket(choice: Choice, socket: str, because: str) -> Choice:
+def with_socket(choice: AgentCommand, socket: str, because: str) -> AgentCommand:
     """The same command, told where the module's socket is. Whatever it was told before is replaced."""
     argv = choice.argv[2:] if choice.argv[0] == "env" else choice.argv
-    return Choice(("env", f"{SOCKET_VARIABLE}={socket}", *argv), choice.container, f"{choice.why}; {because}")
+    return AgentCommand(("env", f"{SOCKET_VARIABLE}={socket}", *argv), choice.container, f"{choice.why}; {because}")
 
 
-def status_commands(agent: Agent, version: AgentVersion | None) -> Sequence[Choice]:
+def status_commands(agent: Agent, version: AgentVersion | None) -> Sequence[AgentCommand]:
     """
     The status commands that may tell the self-test's results, the best first.
 
@@ -98,17 +98,19 @@ def status_commands(agent: Agent, version: AgentVersion | None) -> Sequence[Choi
     return _there(agent, [security, core])
 
 
-def as_text(choice: Choice) -> Choice:
+def as_text(choice: AgentCommand) -> AgentCommand:
     """The same status as text, for an Agent whose JSON cannot be read."""
     argv = tuple(word for word in choice.argv if word != "--json")
-    return Choice(argv, choice.container, f"{choice.why}; as text, since its JSON cannot be read")
+    return AgentCommand(argv, choice.container, f"{choice.why}; as text, since its JSON cannot be read")
 
 
-def settings_commands(agent: Agent) -> Sequence[Choice]:
+def settings_commands(agent: Agent) -> Sequence[AgentCommand]:
     """What tells the module's own settings: the running system-probe, then its file. Nothing is changed by either."""
     running = _at(agent, "system-probe", ("config",), "to see whether the module is enabled, and where its socket is")
     container = running.container
-    file = Choice(("cat", SYSTEM_PROBE_YAML), container, "the same from the file, since system-probe did not tell")
+    file = AgentCommand(
+        ("cat", SYSTEM_PROBE_YAML), container, "the same from the file, since system-probe did not tell"
+    )
     return _there(agent, [running, file])
 
 
@@ -121,35 +123,35 @@ def _only(agent: Agent) -> Container | None:
     return agent.containers[0] if agent.platform is Platform.DOCKER and agent.containers else None
 
 
-def look_for_sockets(agent: Agent, sockets: Sequence[str]) -> Choice:
+def look_for_sockets(agent: Agent, sockets: Sequence[str]) -> AgentCommand:
     """See which of the module's sockets exist, without connecting to any."""
     container = "system-probe" if agent.platform is Platform.KUBERNETES else None
-    return Choice(("ls", "-d", *sockets), container, "to see whether the module's socket exists")
+    return AgentCommand(("ls", "-d", *sockets), container, "to see whether the module's socket exists")
 
 
-def clock_command(agent: Agent) -> Choice:
+def clock_command(agent: Agent) -> AgentCommand:
     """Ask the clock that the module stamps its results by."""
     container = next((name for name in _STAMPING if agent.container(name)), None)
-    return Choice(NODE_CLOCK, container, "to read the time of the results by the node's own clock and zone")
+    return AgentCommand(NODE_CLOCK, container, "to read the time of the results by the node's own clock and zone")
 
 
 _STAMPING = ("system-probe", "security-agent", "agent")
 """Containers whose clock and zone may be the module's; it runs in the first."""
 
 
-def _selftest(agent: Agent, binary: str, why: str, *, socket: bool = False) -> Choice:
+def _selftest(agent: Agent, binary: str, why: str, *, socket: bool = False) -> AgentCommand:
     choice = _at(agent, binary, _TRIGGER, why)
     return with_socket(choice, CONTAINER_SOCKET, "the chart does not set its socket") if socket else choice
 
 
-def _at(agent: Agent, binary: str, arguments: tuple[str, ...], why: str) -> Choice:
+def _at(agent: Agent, binary: str, arguments: tuple[str, ...], why: str) -> AgentCommand:
     container = binary if agent.platform is Platform.KUBERNETES else None
-    return Choice((_binary(agent, binary), *arguments), container, why)
+    return AgentCommand((_binary(agent, binary), *arguments), container, why)
 
 
 def _binary(agent: Agent, name: str) -> str:
     return HOST_BINARIES[name] if agent.platform is Platform.HOST else name
 
 
-def _there(agent: Agent, choices: Sequence[Choice]) -> Sequence[Choice]:
+def _there(agent: Agent, choices: Sequence[AgentCommand]) -> Sequence[AgentCommand]:
     return [choice for choice in choices if choice.container is None or agent.container(choice.container)]

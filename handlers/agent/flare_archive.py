@@ -59,7 +59,7 @@ class Bounds:
     """How many files that were not looked at are named."""
 
 
-class Unreadable(Exception):
+class UnreadableArchive(Exception):
     """It is not an archive that can be listed. `str(error)` says why, for people."""
 
 
@@ -91,7 +91,7 @@ def read_contents(
     """
     List the archive of an Agent of that version, scan its text, and see where it goes.
 
-    Raises `Unreadable`, and `Stopped` soon after `stop` says so. It works for seconds on a large archive and never
+    Raises `UnreadableArchive`, and `Stopped` soon after `stop` says so. It works for seconds on a large archive and never
     waits, so it belongs in a thread.
     """
     return _Reading(file, bounds, version, stop).contents()
@@ -113,15 +113,15 @@ class _Reading:
         try:
             with zipfile.ZipFile(self._file) as archive:
                 return self._read(archive)
-        except (Stopped, Unreadable):
+        except (Stopped, UnreadableArchive):
             raise
         except Exception as error:  # zipfile raises nearly anything on what was made to break it
-            raise Unreadable(f"it is not a readable zip archive ({clean(str(error), max_chars=100)})") from error
+            raise UnreadableArchive(f"it is not a readable zip archive ({clean(str(error), max_chars=100)})") from error
 
     def _read(self, archive: zipfile.ZipFile) -> Contents:
         members = [member for member in archive.infolist() if not member.is_dir()]
         if not members:
-            raise Unreadable("it is empty")
+            raise UnreadableArchive("it is empty")
         self._look_at_names(members)
         found = [self._file_of(archive, member) for member in members]
         found.sort(key=lambda file: (-sum(file.sensitive.values()), file.name))
@@ -259,11 +259,11 @@ def _check_directory(file: BinaryIO, bounds: Bounds) -> None:
     tail = file.read()
     at = tail.rfind(_END)
     if at < 0 or len(tail) < at + 22:
-        raise Unreadable("it is not a zip archive, or its end is missing")
+        raise UnreadableArchive("it is not a zip archive, or its end is missing")
     entries, directory = struct.unpack("<HL", tail[at + 10 : at + 16])
     beyond = tail[max(0, at - 20) : at].startswith(_END_OF_64)
     if beyond or entries > bounds.most_files or directory > bounds.directory_bytes:
-        raise Unreadable(f"it claims to hold more than {bounds.most_files} files")
+        raise UnreadableArchive(f"it claims to hold more than {bounds.most_files} files")
 
 
 def _leads_outside(name: str) -> bool:

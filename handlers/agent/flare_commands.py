@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from handlers.agent.commands import HOST_BINARIES, Choice
+from handlers.agent.commands import HOST_BINARIES, AgentCommand
 from handlers.model import Agent, Platform
 from handlers.version import AgentVersion
 
@@ -22,7 +22,7 @@ _SINGLE = "unprivileged-single-agent"
 """The one container in which the Operator may run everything."""
 
 
-def flare_commands(agent: Agent, version: AgentVersion | None, case: str, email: str) -> Sequence[Choice]:
+def flare_commands(agent: Agent, version: AgentVersion | None, case: str, email: str) -> Sequence[AgentCommand]:
     """
     The flare's commands, the best first; empty when no container has one.
 
@@ -34,12 +34,12 @@ def flare_commands(agent: Agent, version: AgentVersion | None, case: str, email:
     return [choice for choice in (*choices, core) if choice.container is None or agent.container(choice.container)]
 
 
-def locally(choice: Choice) -> Choice | None:
+def locally(choice: AgentCommand) -> AgentCommand | None:
     """The same command, building the archive itself; `None` where it cannot, or does so already."""
     if LOCAL in choice.argv or choice.argv[0].endswith("security-agent"):
         return None
     why = f"{choice.why}; the running Agent's archive is in another container, so the command builds its own"
-    return Choice((*choice.argv, LOCAL), choice.container, why)
+    return AgentCommand((*choice.argv, LOCAL), choice.container, why)
 
 
 def _weighed(agent: Agent, version: AgentVersion | None) -> tuple[str, str]:
@@ -59,9 +59,9 @@ def _weighed(agent: Agent, version: AgentVersion | None) -> tuple[str, str]:
     )
 
 
-def _choice(agent: Agent, binary: str, why: str, case: str, email: str) -> Choice:
+def _choice(agent: Agent, binary: str, why: str, case: str, email: str) -> AgentCommand:
     container: str | None = None
     if agent.platform is Platform.KUBERNETES:
         container = _SINGLE if binary == "agent" and not agent.container("agent") else binary
     program = HOST_BINARIES[binary] if agent.platform is Platform.HOST else binary
-    return Choice((program, "flare", *([case] if case else []), "--email", email, "--no-color"), container, why)
+    return AgentCommand((program, "flare", *([case] if case else []), "--email", email, "--no-color"), container, why)

@@ -17,7 +17,7 @@ _ERROR = re.compile(r"^Runtime self test: error: ([^\n]*)", re.MULTILINE)
 _UNKNOWN_COMMAND = re.compile(r'unknown command "(?:runtime|self-test)" for "')
 
 
-class Answer(Enum):
+class AnswerKind(Enum):
     """The kinds of answer."""
 
     OK = "ok"
@@ -38,18 +38,18 @@ class Answer(Enum):
 
 
 _MESSAGES = (
-    ("self-tests are disabled", Answer.DISABLED),
-    ("not supported with eBPF less", Answer.EBPFLESS),
-    ("a self test is already running", Answer.ALREADY_RUNNING),
-    ("failed to receive expected event", Answer.FAILED),
+    ("self-tests are disabled", AnswerKind.DISABLED),
+    ("not supported with eBPF less", AnswerKind.EBPFLESS),
+    ("a self test is already running", AnswerKind.ALREADY_RUNNING),
+    ("failed to receive expected event", AnswerKind.FAILED),
 )
 _TRANSPORT = (
-    ("socket must be set", Answer.SOCKET_NOT_SET),
-    ("failed to found module in APIServer", Answer.STARTING),
-    ("no such file or directory", Answer.SOCKET_DEAD),
-    ("connection refused", Answer.SOCKET_REFUSED),
-    ("permission denied", Answer.PERMISSION_DENIED),
-    ("code = Unavailable", Answer.SOCKET_REFUSED),
+    ("socket must be set", AnswerKind.SOCKET_NOT_SET),
+    ("failed to found module in APIServer", AnswerKind.STARTING),
+    ("no such file or directory", AnswerKind.SOCKET_DEAD),
+    ("connection refused", AnswerKind.SOCKET_REFUSED),
+    ("permission denied", AnswerKind.PERMISSION_DENIED),
+    ("code = Unavailable", AnswerKind.SOCKET_REFUSED),
 )
 
 
@@ -57,7 +57,7 @@ _TRANSPORT = (
 class SelftestAnswer:
     """An answer and the Agent's own words for it (not redacted)."""
 
-    answer: Answer
+    answer: AnswerKind
     message: str
 
 
@@ -65,18 +65,20 @@ def read_answer(stdout: str, stderr: str, exit_status: int) -> SelftestAnswer:
     """Classify an answer. What contradicts itself (OK and an error, OK and a failed exit) is unreadable."""
     ok, error = _OK.search(stdout), _ERROR.search(stdout)
     if ok and not error and exit_status == 0:
-        return SelftestAnswer(Answer.OK, ok.group().strip())
+        return SelftestAnswer(AnswerKind.OK, ok.group().strip())
     if error and not ok:
-        return SelftestAnswer(_first(_MESSAGES, error[1], Answer.ERRORED), error.group().strip())
+        return SelftestAnswer(_first(_MESSAGES, error[1], AnswerKind.ERRORED), error.group().strip())
     said = (stderr or stdout).strip()
     if _UNKNOWN_COMMAND.search(stderr + stdout):
-        return SelftestAnswer(Answer.UNKNOWN_COMMAND, said)
+        return SelftestAnswer(AnswerKind.UNKNOWN_COMMAND, said)
     lines = (stderr + "\n" + stdout).splitlines()
     # The command's own failure begins its line; log lines may speak of other errors before it.
     own = [line for line in lines if line.startswith("Error:")]
     failure = "\n".join(own or [line for line in lines if "Error:" in line or "error:" in line])
-    return SelftestAnswer(_first(_TRANSPORT, failure, Answer.UNREADABLE) if exit_status else Answer.UNREADABLE, said)
+    return SelftestAnswer(
+        _first(_TRANSPORT, failure, AnswerKind.UNREADABLE) if exit_status else AnswerKind.UNREADABLE, said
+    )
 
 
-def _first(table: tuple[tuple[str, Answer], ...], text: str, otherwise: Answer) -> Answer:
+def _first(table: tuple[tuple[str, AnswerKind], ...], text: str, otherwise: AnswerKind) -> AnswerKind:
     return next((answer for words, answer in table if words in text), otherwise)

@@ -160,7 +160,7 @@ async def converse(
     container: str | None = None,
     limits: Limits = Limits(),
     stdin: bool = True,
-) -> AsyncIterator[Conversation]:
+) -> AsyncIterator[InteractiveExec]:
     """
     Hold a command open to read from and write to, under one deadline and one byte limit.
 
@@ -170,11 +170,11 @@ async def converse(
     """
     # An ExecError may come out of a nested scope (opening, reading) without output, or the deadline
     # may strike anywhere; one place gives both the output that was read by then.
-    conversation: Conversation | None = None
+    conversation: InteractiveExec | None = None
     try:
         async with asyncio.timeout(limits.deadline_s) as deadline:
             async with executor.open(agent, argv, container=container, stdin=stdin) as session:
-                conversation = Conversation(session, limits)
+                conversation = InteractiveExec(session, limits)
                 try:
                     yield conversation
                 finally:
@@ -196,7 +196,7 @@ async def converse(
         raise
 
 
-class Conversation:
+class InteractiveExec:
     """An open command: what it has printed so far, and ways to wait for more. See `converse`."""
 
     def __init__(self, session: Session, limits: Limits) -> None:
@@ -277,4 +277,4 @@ class Conversation:
         return OutputLimitExceeded(f"it printed more than {self._limits.max_bytes} bytes and was ended")
 
 
-__all__ = ["Completed", "Conversation", "Executor", "Limits", "Session", "Stream", "converse", "run"]
+__all__ = ["Completed", "Executor", "InteractiveExec", "Limits", "Session", "Stream", "converse", "run"]

@@ -19,8 +19,8 @@ a platform offers a way to hand it an open file. Where the archive is still ther
 again, and a difference is a critical finding; from about 7.78 the Agent has removed it by then.
 """
 
+from handlers.flare.history import FlareFailed, whom_to_ask
 from handlers.flare.holding import HeldFlare, NoCopy, hold
 from handlers.flare.request import FlareRequest, FlareSettings
-from handlers.flare.results import FlareFailed, whom_to_ask
 
 __all__ = ["FlareFailed", "FlareRequest", "FlareSettings", "HeldFlare", "NoCopy", "hold", "whom_to_ask"]

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from handlers.agent.findings import CODES
-from handlers.agent.flare_archive import Contents, Stopped, Unreadable, read_contents
+from handlers.agent.flare_archive import Contents, Stopped, UnreadableArchive, read_contents
 from handlers.errors import BinaryMissing, ExecError, OutputLimitExceeded
 from handlers.executors.base import Completed, Executor, Limits, converse, run
 from handlers.executors.kill import PYTHONS
 from handlers.flare.request import FlareSettings
 from handlers.model import Agent
-from handlers.ports import Scratch
+from handlers.ports import TemporarySpace
 from handlers.shielded import run_shielded
 from handlers.version import AgentVersion
 
@@ -65,7 +65,7 @@ class Archive:
         self._settings = settings
         self._hashers = [("sha256sum", path), *((python, "-I", "-S", "-c", _PROGRAM, path) for python in PYTHONS)]
 
-    async def look(self, scratch: Scratch, version: AgentVersion | None) -> Look:
+    async def look(self, scratch: TemporarySpace, version: AgentVersion | None) -> Look:
         """Read the archive of an Agent of that version to its end, hash, list and scan it. Raises `ArchiveTrouble`."""
         try:
             async with scratch.open() as file:
@@ -73,7 +73,7 @@ class Archive:
                 if await self.sha256() != sha256:
                     raise ArchiveTrouble("flare.archive_unsteady")
                 return Look(size, sha256, await _in_a_thread(file, self._settings, version))
-        except Unreadable as error:
+        except UnreadableArchive as error:
             raise ArchiveTrouble("flare.archive_unreadable", str(error)) from error
         except OSError as error:  # executors raise none: it is csm's own disk
             raise ArchiveTrouble("flare.no_room", error.strerror or str(error)) from error
@@ -151,5 +151,5 @@ async def _in_a_thread(file: BinaryIO, settings: FlareSettings, version: AgentVe
 
 
 async def _ended(scanning: asyncio.Future[Contents]) -> None:
-    with contextlib.suppress(Stopped, Unreadable):
+    with contextlib.suppress(Stopped, UnreadableArchive):
         await scanning

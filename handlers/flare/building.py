@@ -8,18 +8,18 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import PurePosixPath
 
 from handlers import version as versions
-from handlers.agent.commands import Choice, version_command
+from handlers.agent.commands import AgentCommand, version_command
 from handlers.agent.findings import CODES
 from handlers.agent.flare_commands import flare_commands, locally
 from handlers.agent.flare_output import QUESTION, Question, Trouble, read_early_end, read_question
 from handlers.errors import DeadlineExceeded, ExecError
-from handlers.executors.base import Conversation, Executor, Limits, converse, run
+from handlers.executors.base import Executor, InteractiveExec, Limits, converse, run
 from handlers.flare.archive import Archive, ArchiveTrouble
+from handlers.flare.history import FlareHistory
 from handlers.flare.request import FlareRequest, FlareSettings
-from handlers.flare.results import Account
 from handlers.flare.waiting import Waiting, waiting
 from handlers.model import Agent, Finding, FlareReview
-from handlers.ports import Clock, Scratch
+from handlers.ports import Clock, TemporarySpace
 from handlers.redaction import clean
 
 _LOCAL = "flare.local"
@@ -42,7 +42,7 @@ class Building:
         agent: Agent,
         executor: Executor,
         clock: Clock,
-        scratch: Scratch,
+        scratch: TemporarySpace,
         request: FlareRequest,
         *,
         settings: FlareSettings,
@@ -55,8 +55,8 @@ class Building:
         self._request = request
         self._settings = settings
         self._on_step = on_step
-        self._tried_in_full: set[Choice] = set()
-        self.account = Account(agent, clock, clock.monotonic(), versions.from_tag(agent.version or ""))
+        self._tried_in_full: set[AgentCommand] = set()
+        self.account = FlareHistory(agent, clock, clock.monotonic(), versions.from_tag(agent.version or ""))
 
     async def begin(self, stack: contextlib.AsyncExitStack) -> tuple[Waiting, Archive, FlareReview]:
         """
@@ -87,7 +87,7 @@ class Building:
                     raise self.account.failed(stopped.finding) from stopped
 
     @contextlib.asynccontextmanager
-    async def _attempt(self, choice: Choice) -> AsyncIterator[tuple[Waiting, Archive, FlareReview]]:
+    async def _attempt(self, choice: AgentCommand) -> AsyncIterator[tuple[Waiting, Archive, FlareReview]]:
         """One command, held with its reviewed archive; leaving the block ends it. Raises `_Stopped` before it is held."""
         self.account.choice = choice
         container = self._agent.container(choice.container) if choice.container else None
@@ -117,7 +117,7 @@ class Building:
             code = "flare.upload_timeout" if process.answer == b"y" else "flare.held_too_long"
             raise self.account.failed(self.account.finding(code, evidence=str(error))) from error
 
-    def _may_do_better(self, choice: Choice) -> bool:
+    def _may_do_better(self, choice: AgentCommand) -> bool:
         """
         Whether another command may build a full archive.
 
@@ -126,7 +126,7 @@ class Building:
         is_security_agent = choice.argv[0].endswith("security-agent")
         return is_security_agent and choice.container is None and choice not in self._tried_in_full
 
-    async def _question(self, talk: Conversation) -> Question:
+    async def _question(self, talk: InteractiveExec) -> Question:
         """Read until the known question; anything else is the end of it."""
         try:
             async with asyncio.timeout(self._settings.build_deadline_s):
@@ -145,7 +145,7 @@ class Building:
         code = found.code if found else "flare.unexpected_prompt"
         raise _Stopped(self._finding(code, talk, found.words.splitlines()[-1] if found and found.words else ""))
 
-    async def _reviewed(self, choice: Choice, question: Question) -> tuple[Archive, FlareReview]:
+    async def _reviewed(self, choice: AgentCommand, question: Question) -> tuple[Archive, FlareReview]:
         """Read the archive and say what is in it."""
         self._on_step("csm reads the archive")
         self.account.archive = question.path
@@ -192,7 +192,7 @@ class Building:
             return
         self.account.version = versions.from_output(clean(done.output.stdout))
 
-    def _finding(self, code: str, talk: Conversation, detail: str = "") -> Finding:
+    def _finding(self, code: str, talk: InteractiveExec, detail: str = "") -> Finding:
         output = talk.output
         said = output.stdout[-4000:] + (b"\n" if output.stdout and output.stderr else b"") + output.stderr[-4000:]
         return self.account.finding(code, detail, said)

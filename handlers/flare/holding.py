@@ -12,11 +12,11 @@ from handlers.errors import CsmError, ExecError, OutputLimitExceeded
 from handlers.executors.base import Executor
 from handlers.flare.archive import Archive, ArchiveTrouble
 from handlers.flare.building import Building
+from handlers.flare.history import FlareHistory, whom_to_ask
 from handlers.flare.request import DEFAULTS, FlareRequest, FlareSettings
-from handlers.flare.results import Account, whom_to_ask
 from handlers.flare.waiting import Waiting
 from handlers.model import Agent, AgentResult, Finding, FlareOutcome, FlareReview, Verdict, worst
-from handlers.ports import Clock, Scratch
+from handlers.ports import Clock, TemporarySpace
 from handlers.redaction import clean
 
 
@@ -32,7 +32,7 @@ async def hold(
     agent: Agent,
     executor: Executor,
     clock: Clock,
-    scratch: Scratch,
+    scratch: TemporarySpace,
     request: FlareRequest,
     *,
     settings: FlareSettings = DEFAULTS,
@@ -55,7 +55,7 @@ class HeldFlare:
     """One archive, its review, and the process that waits for the decision on it. Decided once."""
 
     def __init__(
-        self, process: Waiting, archive: Archive, review: FlareReview, account: Account, settings: FlareSettings
+        self, process: Waiting, archive: Archive, review: FlareReview, account: FlareHistory, settings: FlareSettings
     ) -> None:
         self._process = process
         self._archive = archive

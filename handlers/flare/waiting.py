@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from handlers.errors import ExecError
-from handlers.executors.base import Conversation
+from handlers.executors.base import InteractiveExec
 from handlers.shielded import run_shielded
 
 NO_WRITE_S = 2.0
@@ -22,7 +22,7 @@ class Waiting:
     It is answered at most once. `answer` is what was written, or was to be.
     """
 
-    def __init__(self, talk: Conversation) -> None:
+    def __init__(self, talk: InteractiveExec) -> None:
         self._talk = talk
         self._asked = len(talk.output.stdout)
         self._reading = asyncio.create_task(talk.finish(), name="flare waits for its answer")
@@ -94,7 +94,7 @@ class Waiting:
 
 
 @contextlib.asynccontextmanager
-async def waiting(talk: Conversation) -> AsyncIterator[Waiting]:
+async def waiting(talk: InteractiveExec) -> AsyncIterator[Waiting]:
     """Hold the process; leaving the block without an answer says no, also when it is left by cancellation."""
     process = Waiting(talk)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from handlers import version as versions
 from handlers.agent.commands import triggers_selftest, version_command
 from handlers.agent.findings import KINDS
-from handlers.agent.selftest_output import Answer
+from handlers.agent.selftest_output import AnswerKind
 from handlers.errors import DeadlineExceeded, ExecError, Unreachable, Vanished
 from handlers.executors.base import Executor
 from handlers.model import Agent, AgentResult, Finding, Verdict
@@ -106,7 +106,7 @@ class _Check:
         """The results of a run that is triggered now, waited for as long as this era may take."""
         triggered_at = self._clock.now()
         answer = await trigger_selftest(self._runner, version)
-        if answer.answer is not Answer.OK:
+        if answer.answer is not AnswerKind.OK:
             return judge_answer(self._runner, answer)
         if not era.has_results:
             reason = "The command said OK, but an Agent before 7.36 does not tell which tests succeeded."

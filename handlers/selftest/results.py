@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from handlers.agent.commands import Choice, as_text, clock_command, status_commands
+from handlers.agent.commands import AgentCommand, as_text, clock_command, status_commands
 from handlers.agent.status import RuntimeStatus, SelfTests, read_status
 from handlers.agent.timestamps import NodeClock, read_node_clock
 from handlers.errors import ExecError
@@ -38,7 +38,7 @@ class Results:
 class _Answer:
     """One status, and when it was asked by csm's clock."""
 
-    choice: Choice
+    choice: AgentCommand
     completed: Completed
     status: RuntimeStatus
     began: datetime
@@ -89,7 +89,7 @@ def describe_activity(statuses: Sequence[RuntimeStatus]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(seen))
 
 
-async def _ask_status(runner: CommandRunner, choice: Choice) -> _Answer | None:
+async def _ask_status(runner: CommandRunner, choice: AgentCommand) -> _Answer | None:
     """One status, as JSON and else as text; `None` where there is no such command."""
     began = runner.clock.now()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from handlers.agent.commands import Choice
+from handlers.agent.commands import AgentCommand
 from handlers.agent.findings import CODES
 from handlers.errors import ExecError, NotReady
 from handlers.executors.base import Completed, Executor, Limits, run
@@ -44,28 +44,28 @@ class CommandRunner:
         self.agent = agent
         self.clock = clock
         self.invocations: list[Invocation] = []
-        self.decisive: Choice | None = None
+        self.decisive: AgentCommand | None = None
         """The command that the verdict rests on, as far as it has come."""
         self._executor = executor
         self._settings = settings
 
-    async def trigger(self, choice: Choice) -> Completed:
+    async def trigger(self, choice: AgentCommand) -> Completed:
         """Run the command that triggers a self-test. Raises an `ExecError` when it does not end by itself."""
         self.decisive = choice
         return await self._run(choice, self._settings.deadline_s)
 
-    async def ask(self, choice: Choice) -> Completed:
+    async def ask(self, choice: AgentCommand) -> Completed:
         """Run a command that only reads. Raises an `ExecError` when it does not end by itself."""
         return await self._run(choice, self._settings.status_deadline_s)
 
-    async def try_to_ask(self, choice: Choice) -> Completed | None:
+    async def try_to_ask(self, choice: AgentCommand) -> Completed | None:
         """Run a command that helps to explain; `None` when it does not end by itself."""
         try:
             return await self.ask(choice)
         except ExecError:
             return None
 
-    def cut_short(self, choice: Choice, error: ExecError) -> Finished:
+    def cut_short(self, choice: AgentCommand, error: ExecError) -> Finished:
         """The judgement of a command that did not end by itself."""
         self.decisive = choice
         said = [
@@ -79,7 +79,7 @@ class CommandRunner:
         detail = clean(str(error), max_chars=200) if code == "agent.container_not_ready" else ""
         return Finished(Judgement(code, detail, (f"command: {' '.join(choice.argv)}", *said)))
 
-    async def _run(self, choice: Choice, deadline_s: float) -> Completed:
+    async def _run(self, choice: AgentCommand, deadline_s: float) -> Completed:
         container = self.agent.container(choice.container) if choice.container else None
         if container is not None and not container.ready:
             raise NotReady(f"{container.name} is {container.state}")

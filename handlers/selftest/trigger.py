@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from handlers.agent.commands import (
     CONTAINER_SOCKET,
-    Choice,
+    AgentCommand,
     selftest_commands,
     with_socket,
 )
-from handlers.agent.selftest_output import Answer, SelftestAnswer, read_answer
+from handlers.agent.selftest_output import AnswerKind, SelftestAnswer, read_answer
 from handlers.errors import ExecError
 from handlers.model import Platform
 from handlers.redaction import clean_lines, decode
@@ -17,19 +17,19 @@ from handlers.selftest.judge import Judgement
 from handlers.selftest.runner import CommandRunner, Finished, is_missing
 from handlers.version import AgentVersion
 
-_CODES: dict[Answer, str] = {
-    Answer.DISABLED: "selftest.disabled",
-    Answer.EBPFLESS: "selftest.ebpfless",
-    Answer.ALREADY_RUNNING: "selftest.already_running",
-    Answer.FAILED: "selftest.rule_failed",
-    Answer.ERRORED: "selftest.errored",
-    Answer.UNKNOWN_COMMAND: "selftest.unknown_command",
-    Answer.SOCKET_NOT_SET: "selftest.socket_dead",
-    Answer.SOCKET_DEAD: "selftest.socket_dead",
-    Answer.SOCKET_REFUSED: "selftest.socket_refused",
-    Answer.PERMISSION_DENIED: "selftest.permission_denied",
-    Answer.STARTING: "selftest.module_starting",
-    Answer.UNREADABLE: "selftest.unreadable",
+_CODES: dict[AnswerKind, str] = {
+    AnswerKind.DISABLED: "selftest.disabled",
+    AnswerKind.EBPFLESS: "selftest.ebpfless",
+    AnswerKind.ALREADY_RUNNING: "selftest.already_running",
+    AnswerKind.FAILED: "selftest.rule_failed",
+    AnswerKind.ERRORED: "selftest.errored",
+    AnswerKind.UNKNOWN_COMMAND: "selftest.unknown_command",
+    AnswerKind.SOCKET_NOT_SET: "selftest.socket_dead",
+    AnswerKind.SOCKET_DEAD: "selftest.socket_dead",
+    AnswerKind.SOCKET_REFUSED: "selftest.socket_refused",
+    AnswerKind.PERMISSION_DENIED: "selftest.permission_denied",
+    AnswerKind.STARTING: "selftest.module_starting",
+    AnswerKind.UNREADABLE: "selftest.unreadable",
 }
 _MODULE_DOWN = {"selftest.socket_dead", "selftest.socket_refused"}
 
@@ -47,14 +47,14 @@ async def trigger_selftest(runner: CommandRunner, version: AgentVersion) -> Self
     unknown: SelftestAnswer | None = None
     for choice in choices:
         answer = await _trigger_wherever(runner, choice, is_last=choice is choices[-1])
-        if answer is not None and answer.answer is not Answer.UNKNOWN_COMMAND:
+        if answer is not None and answer.answer is not AnswerKind.UNKNOWN_COMMAND:
             return answer
         unknown = answer or unknown
     assert unknown is not None, "the last command answers, or raises"
     return unknown
 
 
-async def _trigger_wherever(runner: CommandRunner, choice: Choice, *, is_last: bool) -> SelftestAnswer | None:
+async def _trigger_wherever(runner: CommandRunner, choice: AgentCommand, *, is_last: bool) -> SelftestAnswer | None:
     """
     Trigger by one command, at every socket where the module may be; `None` when there is no such program.
 
@@ -78,12 +78,12 @@ async def _trigger_wherever(runner: CommandRunner, choice: Choice, *, is_last: b
     return answer
 
 
-async def _trigger_once(runner: CommandRunner, choice: Choice) -> SelftestAnswer:
+async def _trigger_once(runner: CommandRunner, choice: AgentCommand) -> SelftestAnswer:
     completed = await runner.trigger(choice)
     return read_answer(decode(completed.output.stdout), decode(completed.output.stderr), completed.exit_status)
 
 
-def _may_lack_its_socket(runner: CommandRunner, choice: Choice, answer: SelftestAnswer) -> bool:
+def _may_lack_its_socket(runner: CommandRunner, choice: AgentCommand, answer: SelftestAnswer) -> bool:
     """Whether a command in a container looked elsewhere than where the chart and the Operator put the socket."""
     return (
         runner.agent.platform is not Platform.HOST
@@ -93,7 +93,7 @@ def _may_lack_its_socket(runner: CommandRunner, choice: Choice, answer: Selftest
 
 
 def _has_no_socket(answer: SelftestAnswer) -> bool:
-    return answer.answer in {Answer.SOCKET_NOT_SET, Answer.SOCKET_DEAD}
+    return answer.answer in {AnswerKind.SOCKET_NOT_SET, AnswerKind.SOCKET_DEAD}
 
 
 def judge_answer(runner: CommandRunner, answer: SelftestAnswer) -> Judgement:

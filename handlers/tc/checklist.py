@@ -15,7 +15,7 @@ from handlers.tc.evidence import Attachment
 from handlers.tc.hooks import Link
 
 
-class Answer(StrEnum):
+class ChecklistAnswer(StrEnum):
     """As people would look it up there."""
 
     NONE = "no other eBPF classifier"
@@ -26,16 +26,16 @@ class Answer(StrEnum):
     NEWER = "tcx or netkit, which the checklist does not know"
 
 
-def answer(link: Link) -> Answer:
+def answer(link: Link) -> ChecklistAnswer:
     """The answer for one program of a vendor."""
     if link.entry.attachment is not Attachment.FILTER:
-        return Answer.UNSPEC if link.effect is Effect.CONTINUES else Answer.NEWER
+        return ChecklistAnswer.UNSPEC if link.effect is Effect.CONTINUES else ChecklistAnswer.NEWER
     if link.effect is Effect.CONTINUES:
-        return Answer.UNSPEC
+        return ChecklistAnswer.UNSPEC
     pref = link.entry.pref or 0
     if pref <= 1:
-        return Answer.ONE
-    return Answer.LOW if pref <= 10 else Answer.HIGH
+        return ChecklistAnswer.ONE
+    return ChecklistAnswer.LOW if pref <= 10 else ChecklistAnswer.HIGH
 
 
 def answers(links: Iterable[Link]) -> tuple[str, ...]:
@@ -45,4 +45,4 @@ def answers(links: Iterable[Link]) -> tuple[str, ...]:
         for link in links
         if not link.own and link.entry.kind == "bpf"
     )
-    return tuple(found)[:10] or (str(Answer.NONE),)
+    return tuple(found)[:10] or (str(ChecklistAnswer.NONE),)

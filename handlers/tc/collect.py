@@ -22,7 +22,7 @@ from handlers.model import Agent, Invocation
 from handlers.ports import Clock
 from handlers.redaction import clean, clean_lines
 from handlers.tc import tools
-from handlers.tc.document import Unreadable, read_document
+from handlers.tc.document import UnreadableDocument, read_document
 from handlers.tc.evidence import MOST_NAME, Cluster, ClusterDaemonSet, Evidence
 
 CONTAINERS = ("system-probe", "security-agent", "agent", "unprivileged-single-agent")
@@ -121,7 +121,7 @@ class _Collecting:
     def _read(self, completed: Completed) -> Collected:
         try:
             return self._with(evidence=read_document(completed.output.stdout))
-        except Unreadable as fault:
+        except UnreadableDocument as fault:
             return self._with(code="tc.unreadable", detail=str(fault), said=_said(completed.output))
 
     def _without_tools(self, completed: Completed | None) -> Collected:

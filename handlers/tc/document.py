@@ -25,26 +25,26 @@ MOST_SAVED = 600_000
 _LEFT_OUT = "left out of the saved document, which would have been too large"
 
 
-class Unreadable(ValueError):
+class UnreadableDocument(ValueError):
     """It is no evidence; the message says why, in one sentence without a full stop."""
 
 
 def read_document(data: bytes) -> Evidence:
-    """The evidence in what a collector printed. Raises `Unreadable`."""
+    """The evidence in what a collector printed. Raises `UnreadableDocument`."""
     if not data.strip():
-        raise Unreadable("it is empty")
+        raise UnreadableDocument("it is empty")
     if len(data) > MOST_BYTES:
-        raise Unreadable(f"it has more than {MOST_BYTES // 2**20} MiB")
+        raise UnreadableDocument(f"it has more than {MOST_BYTES // 2**20} MiB")
     try:
         evidence = Evidence.model_validate_json(data)
     except ValidationError as error:
-        raise Unreadable(_fault(error)) from None
+        raise UnreadableDocument(_fault(error)) from None
     if "schema_" not in evidence.model_fields_set:
-        raise Unreadable("it does not say that it is csm.tc-evidence/1")
+        raise UnreadableDocument("it does not say that it is csm.tc-evidence/1")
     devices = [device for namespace in evidence.namespaces for device in namespace.devices]
     entries = sum(len(device.ingress or ()) + len(device.egress or ()) for device in devices)
     if len(devices) > MOST_DEVICES or entries > MOST_ENTRIES:
-        raise Unreadable(f"it names {len(devices)} devices and {entries} filters, more than any node has")
+        raise UnreadableDocument(f"it names {len(devices)} devices and {entries} filters, more than any node has")
     return cleaned(evidence)
 
 

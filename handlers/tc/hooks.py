@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from handlers.tc import agent_filters as agents_own
+from handlers.tc.agent_settings import AgentSettings
 from handlers.tc.effects import Effect, effect, names, of_codes
 from handlers.tc.evidence import Attachment, Device, Entry, Evidence, Program
 from handlers.tc.returns import Analyst, Returns
-from handlers.tc.settings import AgentSettings
 from handlers.tc.vendors import CILIUM_TCX, Vendor, recognise
 
 Direction = Literal["ingress", "egress"]

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 
 from handlers.agent.findings import KINDS
 from handlers.model import Verdict
+from handlers.tc.agent_settings import HAS_NETWORK, AgentSettings, is_racy, read_settings
 from handlers.tc.checklist import answers
 from handlers.tc.devices import Group, JudgedDevice, groups, odd_ones
 from handlers.tc.evidence import Attachment, Cluster, Evidence
 from handlers.tc.hooks import DIRECTIONS, Direction, HookJudge, Link, Ruling
 from handlers.tc.returns import Analyst
-from handlers.tc.settings import HAS_NETWORK, AgentSettings, is_racy, read_settings
 from handlers.version import AgentVersion
 
 _MOST_LINES = 12
@@ -42,7 +42,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class NodeJudgement:
     """What the evidence of one Agent comes to."""
 
     settings: AgentSettings
@@ -63,7 +63,7 @@ class Judgement:
         return max((KINDS[each.code].verdict for each in self.found), key=lambda v: v.badness, default=Verdict.PASS)
 
 
-def judge(evidence: Evidence, version: AgentVersion | None) -> Judgement:
+def judge(evidence: Evidence, version: AgentVersion | None) -> NodeJudgement:
     """The decision. `version` is the Agent's, from wherever it is known."""
     return _Judge(evidence, version).judgement()
 
@@ -80,13 +80,13 @@ class _Judge:
         self._priority = attached if attached is not None else self._settings.priority
         self._watched = self._watches_ingress()
 
-    def judgement(self) -> Judgement:
+    def judgement(self) -> NodeJudgement:
         if skipped := self._nothing_to_judge():
-            return Judgement(self._settings, self._priority, (Found(skipped),))
+            return NodeJudgement(self._settings, self._priority, (Found(skipped),))
         devices = self._devices()
         links = tuple(link for each in devices for hook in each.hooks for link in hook.links)
         found = [*self._of_hooks(devices), *self._of_agent(devices, links), *self._of_sight(devices)]
-        return Judgement(
+        return NodeJudgement(
             self._settings,
             self._priority,
             tuple(sorted(found, key=lambda each: each.rank)),

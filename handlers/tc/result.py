@@ -15,7 +15,7 @@ from handlers.tc.document import packed, saved
 from handlers.tc.effects import Effect
 from handlers.tc.evidence import Attachment, Evidence, Setting
 from handlers.tc.hooks import Link
-from handlers.tc.judge import Found, Judgement, judge
+from handlers.tc.judge import Found, NodeJudgement, judge
 from handlers.version import AgentVersion
 
 COLUMNS = ("Direction", "Runs", "Whose", "Program", "Priority", "Can return", "Effect")
@@ -90,7 +90,7 @@ def unjudged(
     )
 
 
-def _finding(found: Found, agent: Agent, version: AgentVersion | None, judgement: Judgement) -> Finding:
+def _finding(found: Found, agent: Agent, version: AgentVersion | None, judgement: NodeJudgement) -> Finding:
     kind = KINDS[found.code]
     summary = kind.summary.format(agent=agent.name, detail=found.detail.rstrip("."))
     checklist = (f"By the documentation's checklist: {'; '.join(judgement.answers)}",)
@@ -105,7 +105,7 @@ def _finding(found: Found, agent: Agent, version: AgentVersion | None, judgement
     )
 
 
-def facts_of(found: Found, judgement: Judgement) -> TcFacts:
+def facts_of(found: Found, judgement: NodeJudgement) -> TcFacts:
     """What the advice for a finding rests on."""
     vendors = {link.vendor.name: link.vendor for link in found.links if link.vendor}
     return TcFacts(
@@ -147,7 +147,7 @@ def free_handles(links: Iterable[Link]) -> tuple[int, int]:
     return free[0], free[1]
 
 
-def _why_fine(judgement: Judgement) -> str:
+def _why_fine(judgement: NodeJudgement) -> str:
     devices = sum(len(group.devices) for group in judgement.groups)
     return (
         f"Nothing ends the chain before the Agent's filters, on {devices} devices ({'; '.join(judgement.answers[:3])})."

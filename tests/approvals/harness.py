@@ -17,11 +17,11 @@ from dbos._dbos import _get_or_create_dbos_registry
 
 from bot.access.policy import Approvers, Person, Policy, Rule
 from bot.listeners import flare_review as listeners
-from bot.listeners.context import Desk, tell
+from bot.listeners.context import ListenerContext, tell
 from bot.render.ephemeral import Payload
-from bot.runs.check import Pace
-from bot.runs.engine import Flaring, Runs, end_engine
-from bot.runtime.background_tasks import Errands
+from bot.runs.check import CheckLimits
+from bot.runs.engine import FlareHandling, RunEngine, end_engine
+from bot.runtime.background_tasks import BackgroundTasks
 from bot.slack.messenger import Messenger
 from bot.storage.store import RunRequest, Store
 from handlers.model import Platform
@@ -76,20 +76,20 @@ class Replica:
         self.store = store
         store.life = life
         self.messenger = Messenger(MemoryClient(world.slack, life), store, patience_s=5)  # type: ignore[arg-type]
-        self.errands = Errands()
+        self.errands = BackgroundTasks()
         targets = {"this-host": MemoryExecutor()}
-        self.runs = Runs(
+        self.runs = RunEngine(
             store=store,
             messenger=self.messenger,
             targets=targets,  # type: ignore[arg-type]
             commands={},
             clock=world.clock,
-            pace=Pace(),
-            flaring=Flaring(world.agent.for_life(life), EXPIRES_S, keep_copy=True),
+            pace=CheckLimits(),
+            flaring=FlareHandling(world.agent.for_life(life), EXPIRES_S, keep_copy=True),
             look_s=0.01,
             dead_after_s=0.5,
         )
-        self.desk = Desk(
+        self.desk = ListenerContext(
             runs=self.runs,
             store=store,
             policy=POLICY,

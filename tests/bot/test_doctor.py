@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import yaml
 
 from bot.doctor import targets
-from bot.doctor.check import Check, Findings
+from bot.doctor.check_result import Check, Findings
 from bot.doctor.run_all import examine
 from bot.sandbox.fleet import fleet
 from bot.sandbox.kubernetes_api import KubernetesApi

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import pytest
 
-from bot.commands.parser import Cancel, Flare, Help, Runs, Selftest, Show, Targets, Tc, parse, usage
+from bot.commands.parser import (
+    CancelCommand,
+    FlareCommand,
+    HelpCommand,
+    RunsCommand,
+    SelftestCommand,
+    ShowCommand,
+    TargetsCommand,
+    TcCommand,
+    parse,
+    usage,
+)
 from handlers.errors import UsageError
 
 LINES = [
-    ("SelfTest\u00a0“cluster-a”", Selftest("cluster-a")),
-    ("selftest <http://a.example|a.example>/node-7", Selftest("a.example", "node-7")),
-    ("tc cluster-a", Tc("cluster-a")),
-    ("flare c/n 123 —email <mailto:a@b.c|a@b.c>", Flare("c", "n", "123", "a@b.c")),
-    ("flare c --email=a@b.c", Flare("c", email="a@b.c")),
-    ("targets", Targets()),
-    ("runs", Runs()),
-    ("runs c", Runs("c")),
-    ("show r-1a", Show("r-1a")),
-    ("cancel r-1a", Cancel("r-1a")),
-    ("help flare", Help("flare")),
-    ("", Help()),
+    ("SelfTest\u00a0“cluster-a”", SelftestCommand("cluster-a")),
+    ("selftest <http://a.example|a.example>/node-7", SelftestCommand("a.example", "node-7")),
+    ("tc cluster-a", TcCommand("cluster-a")),
+    ("flare c/n 123 —email <mailto:a@b.c|a@b.c>", FlareCommand("c", "n", "123", "a@b.c")),
+    ("flare c --email=a@b.c", FlareCommand("c", email="a@b.c")),
+    ("targets", TargetsCommand()),
+    ("runs", RunsCommand()),
+    ("runs c", RunsCommand("c")),
+    ("show r-1a", ShowCommand("r-1a")),
+    ("cancel r-1a", CancelCommand("r-1a")),
+    ("help flare", HelpCommand("flare")),
+    ("", HelpCommand()),
 ]
 
 
@@ -49,7 +60,7 @@ def test_help_offers_only_what_is_there():
 def test_a_target_that_may_not_be_named_is_known_and_not_hinted_at() -> None:
     known, shown = ("cluster-a", "edge"), ("edge",)
 
-    assert parse("selftest cluster-a", known_targets=known, shown=shown) == Selftest("cluster-a")
+    assert parse("selftest cluster-a", known_targets=known, shown=shown) == SelftestCommand("cluster-a")
     with pytest.raises(UsageError) as caught:
         parse("selftest clustera", known_targets=known, shown=shown)
     assert "cluster-a" not in f"{caught.value} {caught.value.example}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.runtime.ack_gate import PATIENCE_S, Rush
+from bot.runtime.ack_gate import PATIENCE_S, AckGate
 from tests.virtual_time import run
 
 
 def test_it_is_over_at_once_when_nobody_waits() -> None:
     async def main() -> float:
-        rush = Rush()
+        rush = AckGate()
         with rush.waiting():
             pass
         await rush.over()
@@ -20,7 +20,7 @@ def test_it_is_over_at_once_when_nobody_waits() -> None:
 
 
 def test_it_is_over_when_the_last_one_has_been_answered() -> None:
-    rush = Rush()
+    rush = AckGate()
 
     async def request(seconds: float) -> None:
         with rush.waiting():
@@ -39,7 +39,7 @@ def test_it_is_over_when_the_last_one_has_been_answered() -> None:
 
 def test_when_it_never_ends_patience_does() -> None:
     async def main() -> float:
-        rush = Rush()
+        rush = AckGate()
         with rush.waiting():
             await rush.over()
         return asyncio.get_running_loop().time()

@@ -159,7 +159,7 @@ async def test_a_defect_ends_as_a_line_of_the_log_without_what_is_secret(config:
     crash = (
         "import sys; from bot import app\n"
         "async def serve(*_): raise RuntimeError('token xoxb-1-2-abcdefghijkl')\n"  # pragma: allowlist secret
-        "app.serve = serve; from bot.cli import main; main(['serve', '--config', sys.argv[1]])"
+        "app.serve = serve; from bot.cli.main import main; main(['serve', '--config', sys.argv[1]])"
     )
     ended = await asyncio.to_thread(
         subprocess.run, [sys.executable, "-c", crash, str(config)], check=False, capture_output=True, text=True,

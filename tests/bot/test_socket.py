@@ -15,7 +15,7 @@ from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from bot.sandbox.slack.server import LocalSlack
 from bot.slack import client as connection
 from bot.slack.client import MANIFEST
-from bot.slack.socket_mode import Socket
+from bot.slack.socket_mode import SocketModeConnection
 from tests.relay import Relay, tcp_relay
 
 PING_S, QUIET_S = 0.1, 1.5
@@ -28,7 +28,7 @@ async def _nothing(_client: SocketModeClient, force: bool = False) -> None:
 class Line:
     """A workspace, an app in it, and the way between them."""
 
-    def __init__(self, slack: LocalSlack, relay: Relay, socket: Socket, heard: list[str]) -> None:
+    def __init__(self, slack: LocalSlack, relay: Relay, socket: SocketModeConnection, heard: list[str]) -> None:
         self.slack = slack
         self.relay = relay
         self.socket = socket
@@ -56,7 +56,7 @@ async def line() -> AsyncIterator[Line]:
             heard.append(command["text"])
             await ack()
 
-        socket = Socket(app, slack.app_token, quiet_s=QUIET_S, ping_s=PING_S)
+        socket = SocketModeConnection(app, slack.app_token, quiet_s=QUIET_S, ping_s=PING_S)
         async with socket:
             await asyncio.wait_for(slack.socket_mode.connected.wait(), 10)
             yield Line(slack, relay, socket, heard)

@@ -9,7 +9,7 @@ import pytest
 from slack_bolt.app.async_app import AsyncApp
 
 from bot.runtime import metrics
-from bot.slack.socket_mode import DEAD_S, QUIET_S, Socket
+from bot.slack.socket_mode import DEAD_S, QUIET_S, SocketModeConnection
 
 
 class Time:
@@ -34,7 +34,7 @@ def opened(socket: Any, at: float, pong: float | None) -> None:
 
 
 def test_a_connection_that_is_opened_again_and_again_without_a_pong_is_dead(time: Time) -> None:
-    socket = Socket(cast("AsyncApp", None), "")
+    socket = SocketModeConnection(cast("AsyncApp", None), "")
     opened(socket, 1000.0, 1001.0)
     assert socket.fault(QUIET_S) == ""
     for at in range(1030, 1300, 30):
@@ -47,7 +47,7 @@ def test_a_connection_that_is_opened_again_and_again_without_a_pong_is_dead(time
 
 
 def test_a_pong_brings_it_back_to_life(time: Time) -> None:
-    socket = Socket(cast("AsyncApp", None), "")
+    socket = SocketModeConnection(cast("AsyncApp", None), "")
     time.now = 2000.0
     opened(socket, 1990.0, None)
     assert socket.fault(DEAD_S)

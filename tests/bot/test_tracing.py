@@ -16,7 +16,7 @@ from handlers.errors import ConfigurationError, Unreachable
 
 
 def test_without_an_endpoint_nothing_of_opentelemetry_is_imported() -> None:
-    code = "import sys, bot.app, bot.tracing\nwith bot.tracing.traced(), bot.tracing.span('run'): pass\n"
+    code = "import sys, bot.app, bot.runtime.tracing\nwith bot.runtime.tracing.traced(), bot.runtime.tracing.span('run'): pass\n"
     code += "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

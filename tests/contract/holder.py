@@ -8,7 +8,7 @@ import sys
 from bot.config.settings import Settings, TargetSettings
 from bot.config.targets import executors
 from bot.runtime.clock import SystemClock
-from bot.runtime.temp_files import TemporaryScratch
+from bot.runtime.temp_files import TemporaryFiles
 from handlers.executors.base import Executor
 from handlers.flare import FlareRequest, hold
 from handlers.model import Agent
@@ -23,7 +23,7 @@ async def main() -> None:
     target, agent = TargetSettings.model_validate_json(sys.argv[1]), Agent.model_validate_json(sys.argv[2])
     executor = executor_of(target)
     request = FlareRequest("1234567", "ana@example.com")
-    async with hold(agent, executor, SystemClock(), TemporaryScratch(), request):
+    async with hold(agent, executor, SystemClock(), TemporaryFiles(), request):
         print("held", flush=True)
         await asyncio.Event().wait()
 

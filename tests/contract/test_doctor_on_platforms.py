@@ -8,7 +8,7 @@ import docker
 import pytest
 
 from bot.doctor import targets
-from bot.doctor.check import Check
+from bot.doctor.check_result import Check
 from bot.storage.audit import Entry
 from handlers.executors.base import Executor
 from handlers.executors.docker import DockerExecutor

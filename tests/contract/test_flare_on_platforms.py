@@ -18,7 +18,7 @@ import pytest
 
 from bot.config.settings import TargetSettings
 from bot.runtime.clock import SystemClock
-from bot.runtime.temp_files import TemporaryScratch
+from bot.runtime.temp_files import TemporaryFiles
 from bot.sandbox.agent import Behaviour
 from bot.sandbox.driver import Driver
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
@@ -53,7 +53,7 @@ class Place:
     """Cuts the connection; `None` where there is none."""
 
     def held(self, request: FlareRequest = REQUEST) -> contextlib.AbstractAsyncContextManager[HeldFlare]:
-        return hold(self.agent, self.executor, SystemClock(), TemporaryScratch(), request, settings=QUICK)
+        return hold(self.agent, self.executor, SystemClock(), TemporaryFiles(), request, settings=QUICK)
 
     async def do(self, *argv: str) -> bytes:
         """Run something beside the Agent."""

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bot.runtime.clock import SystemClock
-from bot.runtime.temp_files import TemporaryScratch
+from bot.runtime.temp_files import TemporaryFiles
 from bot.sandbox.agent import Behaviour
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from handlers.errors import TargetDenied
@@ -60,7 +60,7 @@ async def flare(executor: KubernetesExecutor) -> AgentResult:
     """Build and review a flare, and decline it."""
     (agent,) = await executor.agents()
     request = FlareRequest(email="ana@example.com")
-    async with hold(agent, executor, CLOCK, TemporaryScratch(), request) as held:
+    async with hold(agent, executor, CLOCK, TemporaryFiles(), request) as held:
         return await held.decline("not needed")
 
 

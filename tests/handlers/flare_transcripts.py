@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from bot.runtime.clock import SystemClock
-from bot.runtime.temp_files import TemporaryScratch
+from bot.runtime.temp_files import TemporaryFiles
 from bot.sandbox.flare_agent import members, pack
 from handlers.errors import BinaryMissing, ConnectionLost
 from handlers.executors.base import Session, Stream
@@ -88,7 +88,7 @@ async def outcome(transcript: Transcript, request: FlareRequest = REQUEST) -> Ou
         containers=(Container(name="agent"), Container(name="security-agent")),
     )
     try:
-        async with hold(agent, executor, SystemClock(), TemporaryScratch(), request, settings=SETTINGS) as held:
+        async with hold(agent, executor, SystemClock(), TemporaryFiles(), request, settings=SETTINGS) as held:
             result = await held.approve()
     except FlareFailed as error:
         return Outcome("ended", error.result, executor.told)

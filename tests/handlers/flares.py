@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from bot.runtime.clock import SystemClock
-from bot.runtime.temp_files import TemporaryScratch
+from bot.runtime.temp_files import TemporaryFiles
 from bot.sandbox.agent import Behaviour
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from handlers.executors.kubernetes import KubernetesExecutor
@@ -46,7 +46,7 @@ class OneAgent:
     ) -> AsyncIterator[HeldFlare]:
         """A flare of it, reviewed and waiting."""
         agent = await self.become(behaviour, **pod)
-        async with hold(agent, self.executor, SystemClock(), TemporaryScratch(), request, settings=self.settings) as it:
+        async with hold(agent, self.executor, SystemClock(), TemporaryFiles(), request, settings=self.settings) as it:
             yield it
 
     def told(self, *events: str) -> Sequence[str]:

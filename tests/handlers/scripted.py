@@ -22,7 +22,7 @@ class Said:
     exit_status: int = 0
 
 
-Answer = Said | ExecError | Callable[[Sequence[str]], Said]
+ChecklistAnswer = Said | ExecError | Callable[[Sequence[str]], Said]
 """An answer, an error of the platform, or what makes an answer when it is asked for."""
 
 
@@ -53,7 +53,7 @@ class ScriptedAgent:
 
     def __init__(
         self,
-        script: Mapping[str, Sequence[Answer]],
+        script: Mapping[str, Sequence[ChecklistAnswer]],
         platform: Platform = Platform.DOCKER,
         *,
         damage: Callable[[str, int, Said], Said] = lambda _command, _number, said: said,

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.sandbox.flare_agent import members, pack
-from handlers.agent.flare_archive import PIECE, Bounds, Contents, Stopped, Unreadable, read_contents
+from handlers.agent.flare_archive import PIECE, Bounds, Contents, Stopped, UnreadableArchive, read_contents
 
 MIB = 1024 * 1024
 LARGE = Bounds()
@@ -173,7 +173,7 @@ def test_many_dumps_cost_no_more_than_a_few() -> None:
     ],
 )
 def test_what_cannot_be_listed_is_refused(data: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableArchive):
         read_contents(io.BytesIO(data))
 
 
@@ -242,7 +242,7 @@ def test_whatever_was_done_to_an_archive_it_is_listed_or_refused(changes: list[t
         warnings.simplefilter("ignore")
         try:
             found = read_contents(io.BytesIO(bytes(data[: length if length % 3 == 0 else None])), SMALL)
-        except Unreadable:
+        except UnreadableArchive:
             return
     assert found.file_count >= len(found.files) > 0
     assert "hunter2" not in repr(found)
@@ -250,5 +250,5 @@ def test_whatever_was_done_to_an_archive_it_is_listed_or_refused(changes: list[t
 
 @given(st.binary(max_size=500))
 def test_garbage_is_refused(data: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableArchive):
         read_contents(io.BytesIO(data), SMALL)

@@ -18,7 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.runtime.clock import SystemClock
-from bot.runtime.temp_files import TemporaryScratch
+from bot.runtime.temp_files import TemporaryFiles
 from bot.sandbox.agent import Behaviour
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 from handlers.agent.flare_output import CONFIRMATION, Question, read_question
@@ -36,7 +36,7 @@ MIB = 1024 * 1024
 async def test_a_hundred_flares_wait_at_once_and_each_gets_its_own_answer(tmp_path: Path) -> None:
     patient = dataclasses.replace(QUICK, build_deadline_s=90, read_deadline_s=60, hash_deadline_s=60)
     pods = [Pod(f"datadog-{number:03}", f"node-{number:03}", Behaviour("7.78.0")) for number in range(100)]
-    everybody, places = asyncio.Barrier(len(pods)), TemporaryScratch()
+    everybody, places = asyncio.Barrier(len(pods)), TemporaryFiles()
     async with KubernetesApi(pods) as api:
         executor = KubernetesExecutor("c", KubernetesSettings(kubeconfig=api.write_kubeconfig(tmp_path / "k")))
 
@@ -67,7 +67,7 @@ async def test_a_large_archive_is_reviewed_without_its_bytes_in_memory(tmp_path:
         executor = _Replacing(agent.executor, agent.api.tmp(POD), noise.getvalue())
         tracemalloc.start()
         try:
-            async with hold(found, executor, SystemClock(), TemporaryScratch(), REQUEST) as held:
+            async with hold(found, executor, SystemClock(), TemporaryFiles(), REQUEST) as held:
                 _, peak = tracemalloc.get_traced_memory()
                 assert held.review.size > 60 * MIB
                 assert held.review.unscanned == ("node-1/core: binary",)
@@ -205,7 +205,7 @@ class Handless(Talker):
 async def test_an_archive_that_nothing_can_hash_there_is_not_offered() -> None:
     talker = Handless([f"{PATH_LINE}\n{CONFIRMATION}\n".encode()], ends=False)
     with pytest.raises(FlareFailed) as caught:
-        async with hold(ONE_AGENT, talker, SystemClock(), TemporaryScratch(), REQUEST, settings=QUICK):
+        async with hold(ONE_AGENT, talker, SystemClock(), TemporaryFiles(), REQUEST, settings=QUICK):
             pass
 
     assert caught.value.result.findings[0].code == "flare.no_hash"
@@ -248,7 +248,7 @@ class Awkward(Talker):
 )
 async def test_an_archive_that_cannot_be_had_is_not_offered(agent: Awkward, code: str) -> None:
     with pytest.raises(FlareFailed) as caught:
-        async with hold(ONE_AGENT, agent, SystemClock(), TemporaryScratch(), REQUEST, settings=QUICK):
+        async with hold(ONE_AGENT, agent, SystemClock(), TemporaryFiles(), REQUEST, settings=QUICK):
             pass
 
     assert caught.value.result.findings[0].code == code
@@ -258,7 +258,7 @@ async def test_an_archive_that_cannot_be_had_is_not_offered(agent: Awkward, code
 async def test_an_archive_that_cannot_be_hashed_after_its_upload_is_remarked() -> None:
     agent = Awkward(hashes=["right", "right", "no hash"])
     agent.afterwards = b"Your logs were successfully uploaded. For future reference, your internal case id is 7\n"
-    async with hold(ONE_AGENT, agent, SystemClock(), TemporaryScratch(), REQUEST, settings=QUICK) as held:
+    async with hold(ONE_AGENT, agent, SystemClock(), TemporaryFiles(), REQUEST, settings=QUICK) as held:
         result = await held.approve()
 
     assert [finding.code for finding in result.findings] == ["flare.not_rechecked_after"]
@@ -269,7 +269,7 @@ async def test_an_archive_that_cannot_be_hashed_after_its_upload_is_remarked() -
 async def test_an_agent_without_a_container_for_it_is_not_asked() -> None:
     bare = ONE_AGENT.model_copy(update={"platform": Platform.KUBERNETES})
     with pytest.raises(FlareFailed) as caught:
-        async with hold(bare, Talker([], ends=True), SystemClock(), TemporaryScratch(), REQUEST, settings=QUICK):
+        async with hold(bare, Talker([], ends=True), SystemClock(), TemporaryFiles(), REQUEST, settings=QUICK):
             pass
 
     assert caught.value.result.findings[0].code == "flare.no_command"
@@ -296,7 +296,7 @@ async def _approved(chunks: list[bytes], *, ends: bool) -> None:
         dataclasses.replace(QUICK, build_deadline_s=0.05, decline_deadline_s=0.05),
     )
     try:
-        async with hold(ONE_AGENT, talker, SystemClock(), TemporaryScratch(), REQUEST, settings=quick) as held:
+        async with hold(ONE_AGENT, talker, SystemClock(), TemporaryFiles(), REQUEST, settings=quick) as held:
             await asyncio.sleep(0.01)
             result = await held.approve()
     except FlareFailed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bot.sandbox.slack.blocks import Fault
+from bot.sandbox.slack.blocks import BlockFault
 
 
 class SlackFault(Exception):
@@ -17,7 +17,7 @@ class SlackFault(Exception):
         self.answer = {"ok": False, "error": error, **more}
 
 
-def refuse(faults: Sequence[Fault], otherwise: str) -> None:
+def refuse(faults: Sequence[BlockFault], otherwise: str) -> None:
     """Raise what Slack answers to these faults: their own error, or `otherwise`."""
     if not faults:
         return

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bot.storage.audit import (
     BEGINNING,
-    Broken,
+    BrokenChain,
     Chain,
     Entry,
     Link,
@@ -103,7 +103,7 @@ def tampered(draw: st.DrawFn) -> tuple[list[Link], list[Link]]:
 def test_whatever_is_done_to_any_entry_is_found(case: tuple[list[Link], list[Link]]) -> None:
     links, other = case
     whole = check(links)
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenChain):
         check(other, (whole.seq, whole.hash))
 
 
@@ -114,19 +114,19 @@ def test_it_is_found_without_knowing_the_head_unless_only_the_end_was_touched(
     links, other = case
     kept = [link for link, same in zip(links, other, strict=False) if link == same]
     if len(kept) < len(links) - 1 and len(other) >= len(links):
-        with pytest.raises(Broken):
+        with pytest.raises(BrokenChain):
             check(other)
 
 
 def test_an_end_that_was_cut_off_is_found_by_the_head_that_is_kept_elsewhere() -> None:
     links = chain(["a", "b", "c"])
     check(links[:2])
-    with pytest.raises(Broken, match="cut off"):
+    with pytest.raises(BrokenChain, match="cut off"):
         check(links[:2], (3, links[2].hash))
 
 
 def test_a_chain_that_was_written_anew_is_found_by_the_head_that_is_kept_elsewhere() -> None:
-    with pytest.raises(Broken, match="anew"):
+    with pytest.raises(BrokenChain, match="anew"):
         check(chain(["a", "x", "c"]), (3, chain(["a", "b", "c"])[2].hash))
 
 
@@ -138,7 +138,7 @@ def test_an_export_can_be_checked_without_the_database(texts: list[str]) -> None
     assert list(imported(lines)) == links
     if lines:
         forged = [*lines[:-1], lines[-1].replace("command.refused", "command.accepted")]
-        with pytest.raises(Broken):
+        with pytest.raises(BrokenChain):
             check(list(imported(forged)))
 
 
@@ -228,7 +228,7 @@ async def test_who_takes_the_triggers_away_and_changes_a_row_is_found(store: Sto
         connection.execute(sa.update(audit).where(audit.c.seq == 3).values(entry=str(text).replace("U2", "U9")))
 
     await store.write(tamper)
-    with pytest.raises(Broken, match="Entry 3 is not what was written"):
+    with pytest.raises(BrokenChain, match="Entry 3 is not what was written"):
         check(await kept(store))
 
 

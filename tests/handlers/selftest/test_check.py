@@ -12,7 +12,7 @@ from handlers.errors import DeadlineExceeded
 from handlers.model import Agent, AgentResult, Installation, Platform, Verdict
 from handlers.selftest import check_agent, has_triggered, may_trigger
 from handlers.selftest.judge import RULES
-from tests.handlers.scripted import Answer, Said, ScriptedAgent, SetClock
+from tests.handlers.scripted import ChecklistAnswer, Said, ScriptedAgent, SetClock
 
 STARTED = datetime(2026, 11, 24, 15, 6, 20, 123456, tzinfo=UTC)
 TRIGGERED = {f"{binary} runtime self-test": [Said(b"Runtime self test: OK\n")] for binary in ("security-agent",)}
@@ -35,14 +35,16 @@ def docker_agent(version: str | None) -> Agent:
     return Agent(target="edge", name="a", platform=Platform.DOCKER, installation=Installation.DOCKER, version=version)
 
 
-async def checked(script: dict[str, list[Answer]], version: str | None) -> tuple[AgentResult, list[str], SetClock]:
+async def checked(
+    script: dict[str, list[ChecklistAnswer]], version: str | None
+) -> tuple[AgentResult, list[str], SetClock]:
     """The result, the ends of the commands that were asked, and the clock."""
     clock, executor = SetClock(STARTED), ScriptedAgent(script)
     result = await check_agent(docker_agent(version), executor, clock)
     return result, [argv[1] if argv[-1] == "--json" else argv[-1] for argv in executor.asked], clock
 
 
-def statuses(*answers: Said) -> dict[str, list[Answer]]:
+def statuses(*answers: Said) -> dict[str, list[ChecklistAnswer]]:
     return {"security-agent status --json": list(answers)}
 
 
@@ -116,7 +118,7 @@ async def test_what_shows_the_module_at_work_is_an_observation_and_no_part_of_th
 
 
 async def test_the_agents_status_is_asked_where_the_security_agents_has_nothing_that_counts() -> None:
-    script: dict[str, list[Answer]] = {
+    script: dict[str, list[ChecklistAnswer]] = {
         "security-agent status --json": [_as_json("01 Jan 01 00:00 UTC")],
         "agent status --json": [_as_json("15:00", core=True)],
     }

@@ -28,7 +28,7 @@ import yaml
 from handlers.errors import DeadlineExceeded
 from handlers.model import Agent, Container, Installation, Platform
 from handlers.selftest.judge import RULES
-from tests.handlers.scripted import Answer, Said, SetClock
+from tests.handlers.scripted import ChecklistAnswer, Said, SetClock
 
 NOW = datetime(2026, 11, 28, 12, 0, 20, tzinfo=UTC)
 """By csm's clock, when the check begins."""
@@ -82,9 +82,9 @@ class Transcript:
             version=self.version,
         )
 
-    def script(self, clock: SetClock) -> dict[str, list[Answer]]:
+    def script(self, clock: SetClock) -> dict[str, list[ChecklistAnswer]]:
         """What each command answers, at the time of that clock."""
-        found: dict[str, list[Answer]] = {}
+        found: dict[str, list[ChecklistAnswer]] = {}
         for binary, answers in (("security-agent", self.sa), ("agent", self.core)):
             for answer in [answers] if isinstance(answers, str) else answers:
                 for command, said in self._status(binary, answer, clock).items():
@@ -119,7 +119,7 @@ class Transcript:
         zone, offset = self.node.split()[:2]
         return f"{int((now + self._ahead).timestamp())} {offset} {zone}\n"
 
-    def _trigger(self, words: str) -> Answer:
+    def _trigger(self, words: str) -> ChecklistAnswer:
         kind, _, rest = words.partition(": ")
         match kind:
             case "ok":
@@ -138,7 +138,7 @@ class Transcript:
                 return DeadlineExceeded("`env` on cluster-a/node-1 was still running after 60 s and was ended")
         raise ValueError(words)
 
-    def _status(self, binary: str, words: str, clock: SetClock) -> dict[str, Answer]:
+    def _status(self, binary: str, words: str, clock: SetClock) -> dict[str, ChecklistAnswer]:
         """The answers to a status as JSON and, where that is what the Agent has, as text."""
         if words == "denied":
             error = "Error: unable to read authentication token file: open /etc/datadog-agent/auth/token: permission denied\n"

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from handlers.model import AgentResult, Verdict
-from handlers.tc.document import Unreadable, packed, read_document, saved, unpacked
+from handlers.tc.document import UnreadableDocument, packed, read_document, saved, unpacked
 from handlers.tc.evidence import Entry, Evidence
 from tests.handlers.tc.nodes import OK, REDIRECT, SHOT, UNSPEC, Node, device, judged, seen
 
@@ -150,7 +150,7 @@ def outcome(data: bytes) -> tuple[str, Verdict]:
     """Why it is refused, or the verdict."""
     try:
         return "", judged(read_document(data)).verdict
-    except Unreadable as fault:
+    except UnreadableDocument as fault:
         return str(fault) or "nothing was said" * 100, Verdict.UNKNOWN
 
 

@@ -6,7 +6,7 @@ Block Kit is declared here once, as small checks put together, and the same judg
 own size budget (`bot.render.post`), so that one can catch the other. Lengths are in Unicode code points.
 """
 
-from bot.sandbox.slack.blocks.checks import Fault
+from bot.sandbox.slack.blocks.checks import BlockFault
 from bot.sandbox.slack.blocks.surfaces import (
     faults_of_attachments,
     faults_of_message,
@@ -14,4 +14,4 @@ from bot.sandbox.slack.blocks.surfaces import (
     faults_of_view,
 )
 
-__all__ = ["Fault", "faults_of_attachments", "faults_of_message", "faults_of_options", "faults_of_view"]
+__all__ = ["BlockFault", "faults_of_attachments", "faults_of_message", "faults_of_options", "faults_of_view"]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 
-class Fault(NamedTuple):
+class BlockFault(NamedTuple):
     """One thing that Slack refuses."""
 
     message: str
@@ -26,21 +26,21 @@ class Fault(NamedTuple):
         return f"{self.message} [json-pointer:{self.pointer}]"
 
 
-Check = Callable[[Any, str], Iterator[Fault]]
+Check = Callable[[Any, str], Iterator[BlockFault]]
 
 
 def string(most: int | None = None, least: int = 1, *, like: str = "") -> Check:
     """A text of so many code points, and of a form."""
 
-    def check(value: Any, at: str) -> Iterator[Fault]:
+    def check(value: Any, at: str) -> Iterator[BlockFault]:
         if not isinstance(value, str):
-            yield Fault("must be a string", at)
+            yield BlockFault("must be a string", at)
         elif most is not None and len(value) > most:
-            yield Fault(f"must be less than {most + 1} characters", at)
+            yield BlockFault(f"must be less than {most + 1} characters", at)
         elif len(value) < least:
-            yield Fault(f"must be more than {least - 1} characters", at)
+            yield BlockFault(f"must be more than {least - 1} characters", at)
         elif like and not re.fullmatch(like, value):
-            yield Fault(f"must match pattern {like}", at)
+            yield BlockFault(f"must match pattern {like}", at)
 
     return check
 
@@ -50,26 +50,26 @@ def number(
 ) -> Check:
     """A number within bounds; `above` is a bound that is not itself allowed."""
 
-    def check(value: Any, at: str) -> Iterator[Fault]:
+    def check(value: Any, at: str) -> Iterator[BlockFault]:
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-            yield Fault("must be an integer" if whole else "must be a number", at)
+            yield BlockFault("must be an integer" if whole else "must be a number", at)
         elif least is not None and value < least:
-            yield Fault(f"must be greater than or equal to {least:g}", at)
+            yield BlockFault(f"must be greater than or equal to {least:g}", at)
         elif most is not None and value > most:
-            yield Fault(f"must be less than or equal to {most:g}", at)
+            yield BlockFault(f"must be less than or equal to {most:g}", at)
         elif above is not None and value <= above:
-            yield Fault(f"must be greater than {above:g}", at)
+            yield BlockFault(f"must be greater than {above:g}", at)
 
     return check
 
 
-def boolean(value: Any, at: str) -> Iterator[Fault]:
+def boolean(value: Any, at: str) -> Iterator[BlockFault]:
     """True or false."""
     if not isinstance(value, bool):
-        yield Fault("must be a boolean", at)
+        yield BlockFault("must be a boolean", at)
 
 
-def anything(_value: Any, _at: str) -> Iterator[Fault]:
+def anything(_value: Any, _at: str) -> Iterator[BlockFault]:
     """Whatever it is."""
     yield from ()
 
@@ -77,9 +77,9 @@ def anything(_value: Any, _at: str) -> Iterator[Fault]:
 def one_of(*values: Any) -> Check:
     """One of a few words."""
 
-    def check(value: Any, at: str) -> Iterator[Fault]:
+    def check(value: Any, at: str) -> Iterator[BlockFault]:
         if value not in values:
-            yield Fault("must be a valid enum value", at)
+            yield BlockFault("must be a valid enum value", at)
 
     return check
 
@@ -87,14 +87,14 @@ def one_of(*values: Any) -> Check:
 def array(of: Check, most: int | None = None, least: int = 0) -> Check:
     """A list of so many items of a kind."""
 
-    def check(value: Any, at: str) -> Iterator[Fault]:
+    def check(value: Any, at: str) -> Iterator[BlockFault]:
         if not isinstance(value, list):
-            yield Fault("must be an array", at)
+            yield BlockFault("must be an array", at)
             return
         if most is not None and len(value) > most:
-            yield Fault(f"no more than {most} items allowed", at)
+            yield BlockFault(f"no more than {most} items allowed", at)
         if len(value) < least:
-            yield Fault(f"must provide at least {least} items", at)
+            yield BlockFault(f"must provide at least {least} items", at)
         for number_, each in enumerate(value):
             yield from of(each, f"{at}/{number_}")
 
@@ -106,15 +106,15 @@ def shape(required: Mapping[str, Check], optional: Mapping[str, Check] | None = 
     optional = optional or {}
     known = {"type", *required, *optional}
 
-    def check(value: Any, at: str) -> Iterator[Fault]:
+    def check(value: Any, at: str) -> Iterator[BlockFault]:
         if not isinstance(value, dict):
-            yield Fault("failed to match all allowed schemas", at)
+            yield BlockFault("failed to match all allowed schemas", at)
             return
         for key in sorted(value.keys() - known):
-            yield Fault(f"invalid additional property: {key}", at)
+            yield BlockFault(f"invalid additional property: {key}", at)
         for key in required:
             if key not in value:
-                yield Fault(f"missing required field: {key}", at)
+                yield BlockFault(f"missing required field: {key}", at)
         for key, of in {**required, **optional}.items():
             if key in value:
                 yield from of(value[key], f"{at}/{key}")
@@ -127,11 +127,11 @@ def shape(required: Mapping[str, Check], optional: Mapping[str, Check] | None = 
 def by_type(kinds: Mapping[str, Check]) -> Check:
     """An object whose `type` says which check it must meet."""
 
-    def check(value: Any, at: str) -> Iterator[Fault]:
+    def check(value: Any, at: str) -> Iterator[BlockFault]:
         if not isinstance(value, dict):
-            yield Fault("failed to match all allowed schemas", at)
+            yield BlockFault("failed to match all allowed schemas", at)
         elif value.get("type") not in kinds:
-            yield Fault(f"unsupported type: {value.get('type')}", f"{at}/type")
+            yield BlockFault(f"unsupported type: {value.get('type')}", f"{at}/type")
         else:
             yield from kinds[value["type"]](value, at)
 
@@ -141,7 +141,7 @@ def by_type(kinds: Mapping[str, Check]) -> Check:
 def later(find: Callable[[], Check]) -> Check:
     """A check that is defined further down, for what holds its own kind."""
 
-    def check(value: Any, at: str) -> Iterator[Fault]:
+    def check(value: Any, at: str) -> Iterator[BlockFault]:
         yield from find()(value, at)
 
     return check
@@ -150,9 +150,9 @@ def later(find: Callable[[], Check]) -> Check:
 def rule(holds: Callable[[dict[str, Any]], bool], message: str) -> Check:
     """A rule about an object as a whole."""
 
-    def check(value: Any, at: str) -> Iterator[Fault]:
+    def check(value: Any, at: str) -> Iterator[BlockFault]:
         if not holds(value):
-            yield Fault(message, at)
+            yield BlockFault(message, at)
 
     return check
 
@@ -178,13 +178,13 @@ def in_order(small: str, large: str) -> Check:
 def unique(key: str, within: str) -> Check:
     """No value of `key` twice among the items of `within`."""
 
-    def check(value: Any, at: str) -> Iterator[Fault]:
+    def check(value: Any, at: str) -> Iterator[BlockFault]:
         seen: set[str] = set()
         items = value.get(within)
         for index, each in enumerate(items if isinstance(items, list) else []):
             name = each.get(key) if isinstance(each, dict) else None
             if isinstance(name, str) and name in seen:
-                yield Fault(f'`{key}` "{name}" already exists', f"{at}/{within}/{index}/{key}")
+                yield BlockFault(f'`{key}` "{name}" already exists', f"{at}/{within}/{index}/{key}")
             elif isinstance(name, str):
                 seen.add(name)
 

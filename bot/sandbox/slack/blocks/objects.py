@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from bot.sandbox.slack.blocks.checks import (
+    BlockFault,
     Check,
-    Fault,
     array,
     boolean,
     exactly_one,
@@ -30,9 +30,9 @@ def text(most: int = 3000, *, plain: bool = False) -> Check:
     if plain:
         del kinds["mrkdwn"]
 
-    def check(value: Any, at: str) -> Iterator[Fault]:
+    def check(value: Any, at: str) -> Iterator[BlockFault]:
         if not isinstance(value, dict) or value.get("type") not in kinds:
-            yield Fault("failed to match all allowed schemas", at)
+            yield BlockFault("failed to match all allowed schemas", at)
         else:
             yield from kinds[value["type"]](value, at)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bot.sandbox.slack.blocks.checks import Check, Fault, array, boolean, by_type, shape, string
+from bot.sandbox.slack.blocks.checks import BlockFault, Check, array, boolean, by_type, shape, string
 from bot.sandbox.slack.blocks.layout import BLOCKS, SURFACES
 from bot.sandbox.slack.blocks.objects import ID, OPTION_GROUP, PLAIN_OPTION, plain
 from bot.sandbox.slack.blocks.tables import DATA_TABLE_CHARACTERS, TABLE_CHARACTERS, characters
@@ -23,7 +23,7 @@ _OPTIONS = array(PLAIN_OPTION, 100)
 _GROUPS = array(OPTION_GROUP, 100)
 
 
-def faults_of_message(blocks: Any, text: str = "", *, at: str = "/blocks") -> list[Fault]:
+def faults_of_message(blocks: Any, text: str = "", *, at: str = "/blocks") -> list[BlockFault]:
     """Why Slack would refuse these blocks in a message with that text."""
     found = list(_blocks(blocks, at, surface="message", most=50))
     if found:
@@ -31,10 +31,10 @@ def faults_of_message(blocks: Any, text: str = "", *, at: str = "/blocks") -> li
     return [*_tables(blocks, at), *_amounts(blocks, at, len(text))]
 
 
-def faults_of_attachments(attachments: Any) -> list[Fault]:
+def faults_of_attachments(attachments: Any) -> list[BlockFault]:
     """Why Slack would refuse a message's attachments: their number, and the blocks in them."""
     found = [
-        Fault(str(fault.message), fault.pointer, "invalid_attachments")
+        BlockFault(str(fault.message), fault.pointer, "invalid_attachments")
         for fault in array(_any_object, 100)(attachments, "/attachments")
     ]
     for number, each in enumerate(attachments if not found else []):
@@ -44,38 +44,38 @@ def faults_of_attachments(attachments: Any) -> list[Fault]:
     return found
 
 
-def faults_of_view(view: Any) -> list[Fault]:
+def faults_of_view(view: Any) -> list[BlockFault]:
     """Why Slack would refuse a modal or a home tab."""
     if not isinstance(view, dict):
-        return [Fault("must be an object", "/view")]
+        return [BlockFault("must be an object", "/view")]
     if view.get("type") not in _VIEWS:
-        return [Fault("must be a valid enum value", "/view/type")]
+        return [BlockFault("must be a valid enum value", "/view/type")]
     if len(json.dumps(view)) > MOST_VIEW_BYTES:
-        return [Fault(f"must be less than {MOST_VIEW_BYTES} bytes", "/view", "view_too_large")]
+        return [BlockFault(f"must be less than {MOST_VIEW_BYTES} bytes", "/view", "view_too_large")]
     found = list(_VIEWS[view["type"]](view, "/view"))
     blocks = view.get("blocks")
     if isinstance(blocks, list):
         found += _blocks(blocks, "/view/blocks", surface=view["type"], most=100)
         asks = any(isinstance(block, dict) and block.get("type") == "input" for block in blocks)
         if view["type"] == "modal" and asks and "submit" not in view:
-            found.append(Fault("missing required field: submit", "/view"))
+            found.append(BlockFault("missing required field: submit", "/view"))
     return found
 
 
-def faults_of_options(answer: Any) -> list[Fault]:
+def faults_of_options(answer: Any) -> list[BlockFault]:
     """Why Slack would refuse what an app offers in an external select."""
     if not isinstance(answer, dict) or ("options" in answer) == ("option_groups" in answer):
-        return [Fault("must define either `options` or `option_groups`", "")]
+        return [BlockFault("must define either `options` or `option_groups`", "")]
     check, key = (_OPTIONS, "options") if "options" in answer else (_GROUPS, "option_groups")
     return list(check(answer[key], f"/{key}"))
 
 
-def _any_object(value: Any, at: str) -> Iterator[Fault]:
+def _any_object(value: Any, at: str) -> Iterator[BlockFault]:
     if not isinstance(value, dict):
-        yield Fault("must be an object", at)
+        yield BlockFault("must be an object", at)
 
 
-def _blocks_are_checked_apart(_value: Any, _at: str) -> Iterator[Fault]:
+def _blocks_are_checked_apart(_value: Any, _at: str) -> Iterator[BlockFault]:
     yield from ()
 
 
@@ -101,39 +101,39 @@ _VIEWS: Mapping[str, Check] = {
 }
 
 
-def _blocks(blocks: Any, at: str, *, surface: str, most: int) -> Iterator[Fault]:
+def _blocks(blocks: Any, at: str, *, surface: str, most: int) -> Iterator[BlockFault]:
     if not isinstance(blocks, list):
-        yield Fault("must be an array", at)
+        yield BlockFault("must be an array", at)
         return
     if sum(map(_counted, blocks)) > most:
-        yield Fault(f"no more than {most} items allowed", at)
+        yield BlockFault(f"no more than {most} items allowed", at)
     ids: set[str] = set()
     for number, block in enumerate(blocks):
         yield from _SURFACE[surface](block, f"{at}/{number}")
         name = block.get("block_id") if isinstance(block, dict) else None
         if isinstance(name, str) and name in ids:
-            yield Fault(f'`block_id` "{name}" already exists', f"{at}/{number}/block_id")
+            yield BlockFault(f'`block_id` "{name}" already exists', f"{at}/{number}/block_id")
         elif isinstance(name, str):
             ids.add(name)
 
 
-def _tables(blocks: Sequence[Mapping[str, Any]], at: str) -> Iterator[Fault]:
+def _tables(blocks: Sequence[Mapping[str, Any]], at: str) -> Iterator[BlockFault]:
     if sum(block["type"] in {"table", "data_table"} for block in blocks) > 1:
-        yield Fault("only one table is allowed", at, "only_one_table_allowed")
+        yield BlockFault("only one table is allowed", at, "only_one_table_allowed")
     if sum(block["type"] == "data_visualization" for block in blocks) > 2:
-        yield Fault("no more than 2 data visualizations allowed", at)
+        yield BlockFault("no more than 2 data visualizations allowed", at)
     if sum(characters(block["rows"]) for block in blocks if block["type"] == "table") > TABLE_CHARACTERS:
-        yield Fault(f"must be less than {TABLE_CHARACTERS + 1} characters", at)
+        yield BlockFault(f"must be less than {TABLE_CHARACTERS + 1} characters", at)
     if sum(characters(block["rows"]) for block in blocks if block["type"] == "data_table") > DATA_TABLE_CHARACTERS:
-        yield Fault(f"must be less than {DATA_TABLE_CHARACTERS + 1} characters", at)
+        yield BlockFault(f"must be less than {DATA_TABLE_CHARACTERS + 1} characters", at)
 
 
-def _amounts(blocks: Sequence[Mapping[str, Any]], at: str, text: int) -> Iterator[Fault]:
+def _amounts(blocks: Sequence[Mapping[str, Any]], at: str, text: int) -> Iterator[BlockFault]:
     if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > MARKDOWN_CHARACTERS:
-        yield Fault(f"must be less than {MARKDOWN_CHARACTERS + 1} characters", at)
+        yield BlockFault(f"must be less than {MARKDOWN_CHARACTERS + 1} characters", at)
     counted = [block for block in blocks if block["type"] not in {"data_table", "data_visualization"}]
     if text + _characters(counted) > MOST_CHARACTERS:
-        yield Fault(f"must be less than {MOST_CHARACTERS + 1} characters in all", at, "msg_blocks_too_long")
+        yield BlockFault(f"must be less than {MOST_CHARACTERS + 1} characters in all", at, "msg_blocks_too_long")
 
 
 def _characters(value: Any) -> int:

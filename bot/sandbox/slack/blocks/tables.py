@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bot.sandbox.slack.blocks.checks import (
+    BlockFault,
     Check,
-    Fault,
     array,
     boolean,
     by_type,
@@ -53,9 +53,9 @@ def _header_column_exists(value: Mapping[str, Any]) -> bool:
     return not rows or not isinstance(column, int) or column < max(1, len(rows[0]))
 
 
-def _short_enough(value: Any, at: str) -> Iterator[Fault]:
+def _short_enough(value: Any, at: str) -> Iterator[BlockFault]:
     if characters(value.get("rows")) > DATA_TABLE_CHARACTERS:
-        yield Fault(f"must be less than {DATA_TABLE_CHARACTERS + 1} characters", f"{at}/rows")
+        yield BlockFault(f"must be less than {DATA_TABLE_CHARACTERS + 1} characters", f"{at}/rows")
 
 
 _CELL = by_type(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.sandbox.slack.blocks import Fault, faults_of_attachments, faults_of_message, faults_of_view
+from bot.sandbox.slack.blocks import BlockFault, faults_of_attachments, faults_of_message, faults_of_view
 from bot.sandbox.slack.refusal import SlackFault
 from bot.sandbox.slack.web_api.method import Answer, Call, method
 
@@ -21,13 +21,13 @@ async def _validate(call: Call) -> Answer:
         faults = faults_of_message(value.get("blocks", []), str(value.get("text", "")), at="/message/blocks")
         faults += faults_of_attachments(value.get("attachments", []))
     else:
-        faults = [Fault("must be an object", "/message")]
+        faults = [BlockFault("must be an object", "/message")]
     if faults:
         raise SlackFault(f"invalid_{given[0]}", errors=[_as_json(fault) for fault in faults])
     return {}
 
 
-def _as_json(fault: Fault) -> dict[str, str]:
+def _as_json(fault: BlockFault) -> dict[str, str]:
     field = fault.pointer.rsplit("/", 1)[-1]
     return {
         "code": fault.error or "invalid_block",

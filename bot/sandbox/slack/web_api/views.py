@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bot.sandbox.slack import modals
-from bot.sandbox.slack.blocks import Fault, faults_of_view
+from bot.sandbox.slack.blocks import BlockFault, faults_of_view
 from bot.sandbox.slack.refusal import SlackFault, missing, refuse
 from bot.sandbox.slack.web_api.method import Answer, Call, method
 from bot.sandbox.slack.workspace import shown
@@ -17,7 +17,7 @@ def _view(call: Call, kind: str) -> dict[str, Any]:
     view: Any = call.arguments["view"]
     refuse(faults_of_view(view), "invalid_arguments")
     if view["type"] != kind:
-        refuse([Fault("must be a valid enum value", "/view/type")], "invalid_arguments")
+        refuse([BlockFault("must be a valid enum value", "/view/type")], "invalid_arguments")
     return dict(view)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from handlers.agent.commands import Choice
+from handlers.agent.commands import AgentCommand
 from handlers.agent.findings import KINDS
 from handlers.errors import CsmError
 from handlers.model import (
@@ -52,21 +52,21 @@ _MAY_HAVE_UPLOADED = {"flare.uploaded_unasked", "flare.upload_timeout"}
 
 
 @dataclass(slots=True)
-class Account:
+class FlareHistory:
     """What has been done so far, from which results are made."""
 
     agent: Agent
     clock: Clock
     began: float
     version: AgentVersion | None = None
-    choice: Choice | None = None
+    choice: AgentCommand | None = None
     invocations: list[Invocation] = field(default_factory=list)
     archive: str = ""
     ask: str = ""
     """Whom to ask should it not be seen whether the upload arrived: `whom_to_ask`."""
     _since: float = 0.0
 
-    def begun(self, choice: Choice) -> None:
+    def begun(self, choice: AgentCommand) -> None:
         """A command was started."""
         self.choice = choice
         self._since = self.clock.monotonic()
