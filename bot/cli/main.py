@@ -195,7 +195,7 @@ async def _line(options: argparse.Namespace, line: str) -> int:
     store = await Store.open(settings.database_url)
     try:
         match command:
-            case parser.SelftestCommand(target=target, agent=agent) | parser.TcCommand(target=target, agent=agent):
+            case parser.CheckCommand(target=target, agent=agent):
                 return await _examine(options, settings, store, target, agent or "")
             case parser.FlareCommand():
                 return await _flare(options, settings, store, command)

@@ -36,25 +36,15 @@ _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»\"‘’‚‛'`", None))
 
 
 @dataclass(frozen=True, slots=True)
-class _OnTarget:
+class CheckCommand:
+    """`selftest <target>[/<agent>]`, or `tc`."""
+
+    command: str
     target: str
     agent: str | None = None
 
     def __str__(self) -> str:
-        where = f"{self.target}/{self.agent}" if self.agent else self.target
-        return f"{type(self).__name__.lower()} {where}"
-
-
-class SelftestCommand(_OnTarget):
-    """`selftest <target>[/<agent>]`."""
-
-    __slots__ = ()
-
-
-class TcCommand(_OnTarget):
-    """`tc <target>[/<agent>]`."""
-
-    __slots__ = ()
+        return f"{self.command} {f'{self.target}/{self.agent}' if self.agent else self.target}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +109,7 @@ class HelpCommand:
         return f"help {self.topic or ''}".strip()
 
 
-ParsedCommand = (
-    SelftestCommand
-    | FlareCommand
-    | TcCommand
-    | TargetsCommand
-    | RunsCommand
-    | ShowCommand
-    | CancelCommand
-    | HelpCommand
-)
+ParsedCommand = CheckCommand | FlareCommand | TargetsCommand | RunsCommand | ShowCommand | CancelCommand | HelpCommand
 
 
 def parse(  # noqa: C901, PLR0911 - one branch and one return per command
@@ -178,7 +159,7 @@ def parse(  # noqa: C901, PLR0911 - one branch and one return per command
         return FlareCommand(name, agent or None, case, email)
     if verb == "runs":
         return RunsCommand(name)
-    return SelftestCommand(name, agent or None) if verb == "selftest" else TcCommand(name, agent or None)
+    return CheckCommand(verb, name, agent or None)
 
 
 def usage(topic: str | None = None, *, available: Collection[str] = tuple(USAGE)) -> tuple[str, ...]:

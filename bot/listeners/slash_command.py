@@ -19,7 +19,7 @@ from bot.storage.audit import Entry
 from bot.storage.store import RunRecord
 from handlers.errors import CsmError, UsageError
 
-MAKING_RUNS = (parser.SelftestCommand, parser.FlareCommand, parser.TcCommand, parser.CancelCommand)
+MAKING_RUNS = (parser.CheckCommand, parser.FlareCommand, parser.CancelCommand)
 """What the audit tells of by its own events."""
 
 AVAILABLE = (*RUN_COMMANDS, "targets", "runs", "show", "cancel", "help")
@@ -63,9 +63,8 @@ async def _do(  # noqa: PLR0911 - one return per command
     desk: ListenerContext, command: parser.ParsedCommand, body: Mapping[str, Any], user: str, channel: str
 ) -> Payload | None:
     match command:
-        case parser.SelftestCommand(target=target, agent=agent) | parser.TcCommand(target=target, agent=agent):
-            word = str(command).split(maxsplit=1)[0]
-            return await _run(desk, body, command=word, target=target, agent=agent or "")
+        case parser.CheckCommand(command=name, target=target, agent=agent):
+            return await _run(desk, body, command=name, target=target, agent=agent or "")
         case parser.FlareCommand():
             return await flare_review.ask(desk, body, command)
         case parser.TargetsCommand():

@@ -31,7 +31,7 @@ from handlers.model import Agent, Verdict
 from tests import engine as engines
 from tests import installed
 from tests.contract.holder import executor_of
-from tests.handlers.flares import QUICK, REQUEST
+from tests.handlers.flare.flares import QUICK, REQUEST
 from tests.relay import tcp_relay, unix_relay
 from tests.sshd import PROGRAM, sshd
 

@@ -2,7 +2,7 @@
 Transcripts of self-tests: what an Agent of a version answers to each command, in a short notation, made into its words.
 
 The words are those of the Agent's sources (see `handlers.agent.status` and `handlers.agent.selftest_output`). Nothing
-here knows what a transcript comes to: that is written by hand beside each, in `transcripts/selftest.yaml`.
+here knows what a transcript comes to: that is written by hand beside each, in `tests/handlers/selftest/transcripts.yaml`.
 
     sa, core    what `security-agent status` and `agent status` answer: `json 11:30 pass`, `text 11:30 fail chmod`,
                 `json none` (the module is not asked), `off`, `unreachable`, `module error`, `garbage`, `denied`, `hangs`
@@ -32,7 +32,7 @@ from tests.handlers.scripted import ChecklistAnswer, Said, SetClock
 
 NOW = datetime(2026, 11, 28, 12, 0, 20, tzinfo=UTC)
 """By csm's clock, when the check begins."""
-FILE = Path(__file__).parents[1] / "transcripts" / "selftest.yaml"
+FILE = Path(__file__).with_suffix(".yaml")
 _DIAL = 'rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: dial unix {}: connect: {}"'
 
 

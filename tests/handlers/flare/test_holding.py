@@ -22,7 +22,7 @@ from handlers.flare import FlareFailed, FlareRequest, FlareSettings, NoCopy, who
 from handlers.model import Agent, Installation, Platform, Verdict
 from handlers.remediation import remediate
 from handlers.version import from_tag
-from tests.handlers.flares import POD, QUICK, OneAgent, one_agent
+from tests.handlers.flare.flares import POD, QUICK, OneAgent, one_agent
 
 NOT_REVIEWED: dict[str, str] = {
     "flare_email_asked": "flare.email_asked",

@@ -6,22 +6,21 @@ import pytest
 
 from bot.commands.parser import (
     CancelCommand,
+    CheckCommand,
     FlareCommand,
     HelpCommand,
     RunsCommand,
-    SelftestCommand,
     ShowCommand,
     TargetsCommand,
-    TcCommand,
     parse,
     usage,
 )
 from handlers.errors import UsageError
 
 LINES = [
-    ("SelfTest\u00a0“cluster-a”", SelftestCommand("cluster-a")),
-    ("selftest <http://a.example|a.example>/node-7", SelftestCommand("a.example", "node-7")),
-    ("tc cluster-a", TcCommand("cluster-a")),
+    ("SelfTest\u00a0“cluster-a”", CheckCommand("selftest", "cluster-a")),
+    ("selftest <http://a.example|a.example>/node-7", CheckCommand("selftest", "a.example", "node-7")),
+    ("tc cluster-a", CheckCommand("tc", "cluster-a")),
     ("flare c/n 123 —email <mailto:a@b.c|a@b.c>", FlareCommand("c", "n", "123", "a@b.c")),
     ("flare c --email=a@b.c", FlareCommand("c", email="a@b.c")),
     ("targets", TargetsCommand()),
@@ -60,7 +59,7 @@ def test_help_offers_only_what_is_there():
 def test_a_target_that_may_not_be_named_is_known_and_not_hinted_at() -> None:
     known, shown = ("cluster-a", "edge"), ("edge",)
 
-    assert parse("selftest cluster-a", known_targets=known, shown=shown) == SelftestCommand("cluster-a")
+    assert parse("selftest cluster-a", known_targets=known, shown=shown) == CheckCommand("selftest", "cluster-a")
     with pytest.raises(UsageError) as caught:
         parse("selftest clustera", known_targets=known, shown=shown)
     assert "cluster-a" not in f"{caught.value} {caught.value.example}"

@@ -28,7 +28,7 @@ from handlers.executors.kubernetes import KubernetesExecutor
 from handlers.executors.settings import KubernetesSettings
 from handlers.flare import FlareFailed, FlareSettings, hold
 from handlers.model import Agent, AgentResult, Installation, Platform, Verdict
-from tests.handlers.flares import POD, QUICK, REQUEST, one_agent
+from tests.handlers.flare.flares import POD, QUICK, REQUEST, one_agent
 
 MIB = 1024 * 1024
 

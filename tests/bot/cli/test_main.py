@@ -221,3 +221,19 @@ async def test_a_cancelled_run_ends_its_commands_and_keeps_what_was_found(
     assert (process.returncode, report["counts"]) == (1, {"fail": 1, "pass": 4, "skipped": 1}), err
     assert report["cancelled_by"]
     assert await cluster.quiet()
+
+
+@pytest.mark.parametrize(
+    "line", [("--help",), ("selftest", "cluster-a"), ("flare", "cluster-a", "--email", "a@b.c", "--no")]
+)
+async def test_a_terminal_needs_no_bolt(cluster: KubernetesApi, tmp_path: Path, line: tuple[str, ...]) -> None:
+    """`csm` in a terminal starts without what only the bot in Slack needs."""
+    code = "import sys; sys.modules['slack_bolt'] = None; from bot.cli.main import main; main(sys.argv[1:])"
+    options = () if line == ("--help",) else ("--config", str(tmp_path / "csm.yaml"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, *line, *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+
+    assert b"slack_bolt" not in said, said.decode()
+    assert b"Traceback" not in said, said.decode()

@@ -20,9 +20,9 @@ from handlers.errors import BinaryMissing, ConnectionLost
 from handlers.executors.base import Session, Stream
 from handlers.flare import FlareFailed, FlareRequest, FlareSettings, hold
 from handlers.model import Agent, AgentResult, Container, Installation, Platform
-from tests.handlers.flares import REQUEST
+from tests.handlers.flare.flares import REQUEST
 
-CORPUS = Path(__file__).parent / "transcripts" / "flare.yaml"
+CORPUS = Path(__file__).with_suffix(".yaml")
 SETTINGS = FlareSettings(decline_deadline_s=1)
 ARCHIVE = pack(members("agent"))
 

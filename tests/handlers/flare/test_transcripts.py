@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from handlers.agent.findings import KINDS
 from handlers.model import Verdict
-from tests.handlers.flare_transcripts import Transcript, corpus, outcome
+from tests.handlers.flare.transcripts import Transcript, corpus, outcome
 
 GREEN = {Verdict.PASS, Verdict.WARN}
 
