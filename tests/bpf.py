@@ -11,6 +11,7 @@ from pathlib import Path
 
 from handlers.tc import instructions as ins
 from handlers.tc.evidence import Evidence, Program, ProgramArray
+from tests.programs import need
 
 Op = tuple[int, int, int, int, int]
 U64 = 2**64 - 1
@@ -99,6 +100,7 @@ def evidence(programs: Sequence[Program], arrays: Mapping[int, Mapping[int, int]
 
 def compile_c(source: str, folder: Path, *, section: str = "tc", cpu: str = "v3", optimise: str = "-O2") -> bytes:
     """The instructions of a section, as clang makes them. Maps are not linked."""
+    need("clang")
     path = folder / "program.c"
     path.write_text(_PRELUDE + source)
     subprocess.run(

@@ -16,8 +16,9 @@ from typing import Any
 import docker
 
 from bot.sandbox import image
+from tests.programs import find, need
 
-DOCKERD = shutil.which("dockerd", path="/usr/sbin:/usr/bin:/usr/local/bin")
+DOCKERD = find("dockerd")
 BUSYBOX = Path("/bin/busybox")
 IMAGE = "datadog/agent"
 EXTENSIONS = ("_ctypes", "_socket", "_sha3")
@@ -82,7 +83,7 @@ class Engine(docker.APIClient):
 @contextlib.contextmanager
 def engine(storage: str = "vfs", *, own_machine: bool = False) -> Iterator[Engine]:
     """An engine for a while. Nothing of it is left afterwards."""
-    assert DOCKERD, "needs docker.io"
+    need("dockerd", "busybox", root=True)
     # A short path: a socket's may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="csm-dockerd-"))
     client = Engine(folder, storage, own_machine=own_machine)

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import psycopg
 
-PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda path: int(path.parent.name))
-"""Where Debian keeps the newest version's programs; `None` when there are none."""
+from tests.programs import POSTGRES, need
+
+PROGRAMS = POSTGRES
+"""Where the server's programs are."""
 
 USER = "csm"
 SETTINGS = ("fsync=off", "synchronous_commit=off", "max_connections=200", "listen_addresses=127.0.0.1")
@@ -57,7 +59,7 @@ class Postgres:
 @contextlib.contextmanager
 def postgres() -> Iterator[Postgres]:
     """Start it, and leave nothing of it behind."""
-    assert PROGRAMS, "needs postgresql"
+    need("postgres")
     folder = Path(tempfile.mkdtemp(prefix="csm-postgres-"))
     # The server refuses to run as root.
     who = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())

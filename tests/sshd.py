@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import getpass
 import os
-import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -16,8 +15,9 @@ from pathlib import Path
 import asyncssh
 
 from handlers.executors.settings import SshSettings
+from tests.programs import find, need
 
-PROGRAM = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+PROGRAM = find("sshd")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _children(pid: int) -> list[int]:
 @contextlib.asynccontextmanager
 async def sshd(folder: Path, *options: str, seen: Mapping[str, Path] | None = None) -> AsyncIterator[Sshd]:
     """A running server, with more lines of its configuration; `seen` is what its sessions see in those places."""
-    assert PROGRAM, "needs openssh-server"
+    need("sshd", "ssh-keygen")
     host, person = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
     host.write_private_key(folder / "host")
     person.write_private_key(folder / "person")

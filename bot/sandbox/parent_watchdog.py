@@ -24,5 +24,5 @@ def _end_with_the_holder() -> None:
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_the_holder, name="leash", daemon=True).start()
+    threading.Thread(target=_end_with_the_holder, name="parent watchdog", daemon=True).start()
     runpy.run_module("bot", run_name="__main__")

@@ -1,4 +1,4 @@
-"""The bot's process, as people start it: `csm serve` with a configuration file and tokens in the environment, on a leash."""
+"""The bot's process, as people start it: `csm serve` with a configuration file and tokens in the environment; it ends with its parent."""
 
 from __future__ import annotations
 

@@ -36,7 +36,13 @@ UNUSED = ("bin", "include", "kubernetes/client/api/*_api.py", "kubernetes/client
 SOURCES = (".c", ".h", ".pxd", ".pyi", ".pyx")
 """What extensions were built from, and what type checkers read."""
 
-STARTED = ("bot.app", "bot.cli", "handlers.executors.docker", "handlers.executors.kubernetes", "handlers.executors.ssh")
+STARTED = (
+    "bot.app",
+    "bot.cli.main",
+    "handlers.executors.docker",
+    "handlers.executors.kubernetes",
+    "handlers.executors.ssh",
+)
 """Importing these imports all that a running csm does. Only that is compiled: most of the Kubernetes client is never used."""
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"

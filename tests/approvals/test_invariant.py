@@ -84,7 +84,7 @@ def test_no_archive_leaves_without_an_approval_on_sqlite(
         asyncio.run(on(f"sqlite:///{file}", schedule, history=history))
 
 
-@pytest.mark.needs_postgres
+@pytest.mark.needs("postgres")
 @proven
 @given(schedule=steps, history=st.booleans())
 @pytest.mark.timeout(120 + 4 * SCHEDULES)
@@ -129,7 +129,7 @@ def test_no_archive_leaves_without_an_approval_on_postgresql(
         (Do("shown"), Do("approve", who=KIM, pause=5), Do("expire", pause=5), Do("kill"), Do("kill")),
     ],
 )
-@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs_postgres)])
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
 async def test_schedules_that_somebody_thought_of(
     request: pytest.FixtureRequest, tmp_path: Path, schedule: Sequence[Do], database: str
 ) -> None:

@@ -42,7 +42,7 @@ LEFT_TO_THE_COLLECTOR = pytest.mark.filterwarnings(
 )
 """The SDK does not close a socket that could not connect (docker/transport/unixconn.py); it is collected within the test."""
 
-pytestmark = pytest.mark.needs_docker
+pytestmark = pytest.mark.needs("dockerd", root=True)
 
 
 @pytest.fixture

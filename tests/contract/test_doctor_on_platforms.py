@@ -16,7 +16,7 @@ from handlers.executors.settings import DockerSettings
 from handlers.executors.ssh import SshExecutor
 from handlers.model import Verdict
 from tests import engine as engines
-from tests.sshd import PROGRAM, sshd
+from tests.sshd import sshd
 
 
 async def looked(name: str, executor: Executor) -> tuple[dict[str, Check], list[Entry]]:
@@ -28,7 +28,7 @@ async def looked(name: str, executor: Executor) -> tuple[dict[str, Check], list[
     return {check.name: check for check in found}, told
 
 
-@pytest.mark.needs_docker
+@pytest.mark.needs("dockerd", root=True)
 async def test_an_engine_with_an_agent_passes_its_clock_and_a_command_too(engine: docker.APIClient) -> None:
     container = engines.start(engine, "agent-for-the-doctor")
     try:
@@ -50,10 +50,8 @@ async def test_an_engine_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     assert not told
 
 
-@pytest.mark.needs_sshd
+@pytest.mark.needs("sshd", "ssh-keygen")
 async def test_a_host_without_an_agent_is_reached_and_said_to_have_none(tmp_path: Path) -> None:
-    if not PROGRAM:
-        pytest.skip("there is no sshd (Debian: openssh-server)")
     async with sshd(tmp_path) as server:
         found, _ = await looked("db-1", SshExecutor("db-1", server.settings))
 

@@ -33,7 +33,7 @@ from tests import installed
 from tests.contract.holder import executor_of
 from tests.handlers.flare.flares import QUICK, REQUEST
 from tests.relay import tcp_relay, unix_relay
-from tests.sshd import PROGRAM, sshd
+from tests.sshd import sshd
 
 PLATFORMS = ("host", "ssh", "docker", "kubernetes")
 LIMITS = Limits(deadline_s=20)
@@ -106,8 +106,6 @@ async def _host(_: AsyncExitStack, __: pytest.FixtureRequest, folder: Path) -> P
 
 
 async def _ssh(stack: AsyncExitStack, _: pytest.FixtureRequest, folder: Path) -> Place:
-    if not PROGRAM:
-        pytest.skip("there is no sshd (Debian: openssh-server)")
     server = await stack.enter_async_context(sshd(folder, seen={"/opt": installed.install(folder)}))
     relay = await stack.enter_async_context(tcp_relay(server.settings.port))
     known = folder / "known_by_relay"
@@ -288,7 +286,7 @@ async def test_what_was_not_expected_is_not_answered(place: Place, fault: str) -
     assert await place.is_over()
 
 
-@pytest.mark.needs_docker
+@pytest.mark.needs("dockerd", root=True)
 async def test_a_silent_connection_to_an_engine_over_tcp_is_probed(engine: docker.APIClient, container: str) -> None:
     async with AsyncExitStack() as stack:
         address = engine.csm_url.removeprefix("unix://")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shlex
 import shutil
@@ -38,10 +37,7 @@ AGENT = Agent(target="db-1", name="db-1", platform=Platform.HOST, installation=I
 SLEEP = ("sh", "-c", "echo begun; exec sleep 60")
 QUICK = Limits(deadline_s=20, grace_s=0.5)
 
-pytestmark = [
-    pytest.mark.needs_sshd,
-    pytest.mark.skipif(not servers.PROGRAM, reason="there is no sshd (Debian: openssh-server)"),
-]
+pytestmark = pytest.mark.needs("sshd", "ssh-keygen")
 
 
 @pytest.fixture
@@ -182,10 +178,7 @@ async def test_a_server_that_opens_no_session_is_told_with_the_setting(stack: As
         await says(executor, "anything")
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("sudo") or not shutil.which("setpriv"),
-    reason="needs root, and sudo (Debian: sudo, util-linux)",
-)
+@pytest.mark.needs("sudo", "setpriv", root=True)
 async def test_sudo_that_wants_a_password_is_told_as_such(stack: AsyncExitStack, tmp_path: Path) -> None:
     # Whoever logs in here is root, of whom sudo asks nothing; so it is asked as somebody else.
     real = shlex.join(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(shutil.which("sudo"))])
@@ -208,10 +201,7 @@ exec sleep 60
 """
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("sudo") or not shutil.which("unshare"),
-    reason="needs root, and sudo (Debian: sudo, util-linux)",
-)
+@pytest.mark.needs("sudo", "unshare", root=True)
 async def test_an_account_with_no_more_rights_than_csm_advises_finds_asks_and_ends(
     stack: AsyncExitStack, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests import engine as engines
+from tests.programs import find, need
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "chart"
@@ -36,10 +37,8 @@ def made(*target: str, **environment: str) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def helm() -> str:
-    found = shutil.which("helm") or shutil.which("helm", path=str(ROOT / "build" / "tools"))
-    if not found:
-        pytest.skip("there is no helm (`make build/tools/helm` builds it with Go)")
-    return found
+    need("helm")
+    return str(find("helm"))
 
 
 @pytest.fixture
@@ -63,10 +62,7 @@ def image(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
     Built once for all workers, by whoever needs it first.
     """
-    if not engines.DOCKERD:
-        pytest.skip("there is no dockerd (Debian: docker.io)")
-    if not shutil.which("mmdebstrap"):
-        pytest.skip("there is no mmdebstrap (Debian: mmdebstrap)")
+    need("dockerd", "docker", "mmdebstrap", "strip", root=True)
     folder = tmp_path_factory.getbasetemp()
     folder = folder if worker_id == "master" else folder.parent
     kept = folder / "image.tar"

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from bot.runtime import metrics
 from tests.deploy.conftest import ROOT
+from tests.programs import find, need
 
-PROMTOOL = shutil.which("promtool")
 HERE = Path(__file__).parent
 BOARD = json.loads((ROOT / "deploy" / "grafana" / "csm.json").read_text())
 
@@ -25,9 +23,8 @@ def dashboard_queries() -> list[str]:
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    if not PROMTOOL:
-        pytest.skip("there is no promtool (Debian: prometheus)")
-    return subprocess.run([PROMTOOL, *arguments], capture_output=True, text=True, check=False)
+    need("promtool")
+    return subprocess.run([str(find("promtool")), *arguments], capture_output=True, text=True, check=False)
 
 
 def test_the_rules_are_valid() -> None:

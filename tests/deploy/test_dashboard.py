@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,20 +20,19 @@ from bot.sandbox.driver import Driver
 from bot.sandbox.kubernetes_api import Pod
 from bot.sandbox.world import world
 from tests.deploy.test_alerts import BOARD, dashboard_queries
+from tests.programs import find, need
 
-PROMETHEUS = shutil.which("prometheus")
 pytestmark = pytest.mark.timeout(120)
 
 
 @contextlib.asynccontextmanager
 async def prometheus(folder: Path, watched: str) -> AsyncIterator[str]:
     """Watch the address, ten times a second. Yields Prometheus' own address."""
-    if not PROMETHEUS:
-        pytest.skip("there is no Prometheus (Debian: prometheus)")
+    need("prometheus")
     scrape = {"job_name": "csm", "scrape_interval": "100ms", "static_configs": [{"targets": [watched]}]}
     (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [scrape]}))
     process = await asyncio.create_subprocess_exec(
-        PROMETHEUS, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
+        str(find("prometheus")), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
         "--web.listen-address=127.0.0.1:0", stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr

@@ -40,7 +40,7 @@ SHELLS_AND_TOOLS = {
     "su",
 }
 
-pytestmark = [pytest.mark.needs_docker, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs("dockerd", root=True), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_without_a_configuration_it_says_so_and_ends(engine: docker.APIClient, i
 
 
 def test_it_brings_what_traces_need(engine: docker.APIClient, image: str) -> None:
-    program = "from bot import tracing\nwith tracing.traced(): print(tracing._tracer)"
+    program = "from bot.runtime import tracing\nwith tracing.traced(): print(tracing._tracer)"
     container = create(
         engine,
         image,

@@ -12,7 +12,6 @@ import configparser
 import os
 import re
 import shlex
-import shutil
 import stat
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from bot.sandbox.kubernetes_api import KubernetesApi
 from bot.sandbox.slack.server import LocalSlack
 from bot.slack.client import MANIFEST
 from tests.deploy.conftest import ROOT
+from tests.programs import need, need_mount_namespace
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("image")]
 NEEDED = ("unshare", "chroot", "runuser", "useradd", "make")
@@ -74,8 +74,8 @@ def script(folder: Path) -> str:
 
 
 async def test_installed_word_by_word_it_runs_a_self_test(tmp_path: Path) -> None:
-    if os.geteuid() != 0 or (missing := [name for name in NEEDED if not shutil.which(name)]):
-        pytest.skip(f"needs root and {', '.join(missing) if os.geteuid() == 0 else 'a mount namespace'}")
+    need(*NEEDED)
+    need_mount_namespace()
     for name in ("place", "stand-ins"):
         (tmp_path / name).mkdir()
     (tmp_path / "stand-ins" / "systemctl").write_text(SYSTEMCTL)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from tests import engine as engines
 from tests.deploy import page
 from tests.deploy.conftest import ROOT
 from tests.deploy.kubelet import answers, until
+from tests.programs import need
 
 COMPOSE = ROOT / "build" / "tools" / "docker-compose"
 OVERRIDE = """\
@@ -35,7 +35,7 @@ services:
     environment: {{SLACK_API_URL: "{slack}", CSM_HEALTH: "http://127.0.0.1:{port}/livez"}}
 """
 
-pytestmark = [pytest.mark.needs_docker, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs("dockerd", root=True), pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -51,8 +51,7 @@ def engine(image: Path) -> Iterator[engines.Engine]:
 
 def compose(folder: Path) -> str:
     """A Docker configuration in which `docker compose` is there."""
-    if not COMPOSE.exists() or not shutil.which("docker"):
-        pytest.skip("there is no docker compose (`make build/tools/docker-compose` builds it with Go)")
+    need("docker", "docker-compose")
     (folder / "docker" / "cli-plugins").mkdir(parents=True)
     (folder / "docker" / "cli-plugins" / "docker-compose").symlink_to(COMPOSE)
     return str(folder / "docker")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +28,7 @@ from tests import engine as engines
 from tests.deploy import page
 from tests.deploy.conftest import ROOT
 from tests.deploy.kubelet import Cluster
+from tests.programs import find, need
 
 HELM = """\
 #!/bin/sh
@@ -46,7 +46,7 @@ case " $* " in
 esac
 """
 
-pytestmark = [pytest.mark.needs_docker, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs("dockerd", root=True), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +90,8 @@ def edited(manifests: str, config: str, slack: str, port: int) -> str:
 async def test_installed_word_by_word_in_a_cluster_it_runs_a_self_test(
     lines: Callable[[], list[str]], engine: engines.Engine, helm: str, tmp_path: Path
 ) -> None:
-    kubectl = shutil.which("kubectl")
-    if not kubectl or not shutil.which("docker"):
-        pytest.skip("there is no kubectl (Debian: kubernetes-client)")
+    need("kubectl", "docker")
+    kubectl = str(find("kubectl"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,6 +25,7 @@ from handlers.model import Agent, Installation, Platform
 from handlers.remediation import remediate
 from handlers.version import AgentVersion
 from tests.deploy.conftest import ROOT
+from tests.programs import need, need_mount_namespace
 
 SUDOERS = ROOT / "deploy" / "sudoers" / "csm"
 ARCHIVE = "/tmp/datadog-agent-2026-11-24T10-11-12Z-info.zip"
@@ -36,6 +35,7 @@ VERSIONS = [None, *(AgentVersion(7, minor, 0) for minor in (34, 50, 60, 66, 70, 
 
 ASK = """
 import json, os, subprocess, sys
+from tests.programs import need, need_mount_namespace
 sudoers, lines = sys.argv[1], json.load(sys.stdin)
 subprocess.run(["mount", "-t", "tmpfs", "none", "/opt"], check=True)
 subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", "/etc/sudoers.d"], check=True)
@@ -117,8 +117,8 @@ def sudoers(request: pytest.FixtureRequest) -> str:
 
 def allowed(sudoers: str, lines: Sequence[Sequence[str]]) -> list[bool]:
     """What the real sudo says of each, for a user that only this file speaks of."""
-    if os.geteuid() != 0 or not shutil.which("sudo") or not shutil.which("unshare"):
-        pytest.skip("asking sudo about another user's rights needs root, sudo and unshare")
+    need("sudo")
+    need_mount_namespace()
     text = sudoers.replace("csm ALL=", "nobody ALL=")
     line = ["unshare", "--mount", sys.executable, "-c", ASK, text]
     done = subprocess.run(
@@ -130,8 +130,7 @@ def allowed(sudoers: str, lines: Sequence[Sequence[str]]) -> list[bool]:
 
 
 def test_visudo_takes_it(sudoers: str, tmp_path: Path) -> None:
-    if not shutil.which("visudo"):
-        pytest.skip("there is no visudo (Debian: sudo)")
+    need("visudo")
     (tmp_path / "csm").write_text(sudoers)
     done = subprocess.run(["visudo", "-cf", tmp_path / "csm"], check=False, capture_output=True, text=True)
 

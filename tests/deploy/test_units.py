@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from tests.deploy.conftest import ROOT
+from tests.programs import find, need
 
 UNIT = ROOT / "deploy" / "systemd" / "csm.service"
 DROP_IN = ROOT / "deploy" / "systemd" / "csm.service.d" / "this-host.conf"
-ANALYZE = shutil.which("systemd-analyze")
+ANALYZE = find("systemd-analyze")
 EXPOSURE = 2.0
 """systemd-analyze security: 0 is closed, 10 is open; services of distributions are mostly at 9."""
 
@@ -30,8 +31,7 @@ IMPLIES_NO_NEW_PRIVILEGES = {
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
     """The unit where systemd-analyze reads it, with a program that exists here."""
-    if not ANALYZE:
-        pytest.skip("there is no systemd-analyze (Debian: systemd)")
+    need("systemd-analyze")
     (tmp_path / UNIT.name).write_text(UNIT.read_text().replace("/opt/csm/bin/csm", "/bin/true"))
     return tmp_path
 

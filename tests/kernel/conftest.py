@@ -13,15 +13,15 @@ import pytest
 
 from handlers.tc import collector
 from handlers.tc.evidence import Evidence
-from tests.kernel.lab import Lab, available
+from tests.kernel.lab import Lab
+from tests.programs import need
 
 PROGRAM = Path(collector.__file__)
 
 
 @pytest.fixture
 def lab() -> Iterator[Lab]:
-    if why := available():
-        pytest.skip(f"there is no laboratory: {why}")
+    need("ip", "tc", "clang", "bpftool", root=True)
     with Lab() as made:
         yield made
 

@@ -48,7 +48,7 @@ def node(lab: Lab) -> Netns:
     return made
 
 
-@pytest.mark.needs_bpf
+@pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True)
 async def test_a_host_is_collected(node: Netns, tmp_path: Path) -> None:
     (tmp_path / "opt" / "datadog-agent").mkdir(parents=True)
     executor = HostExecutor("this-host", HostSettings(root=tmp_path))
@@ -76,8 +76,6 @@ RIGHTS = {
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[docker.APIClient]:
-    if not engines.DOCKERD:
-        pytest.skip("there is no dockerd (Debian: docker.io)")
     with engines.engine() as client:
         client.import_image_from_data(tools_image(), repository=engines.IMAGE, tag="no-python")
         yield client
@@ -104,8 +102,8 @@ async def agent_of(client: docker.APIClient, container: str) -> tuple[DockerExec
     return executor, next(agent for agent in await executor.agents() if agent.handle == container)
 
 
-@pytest.mark.needs_bpf
-@pytest.mark.needs_docker
+@pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True)
+@pytest.mark.needs("dockerd", root=True)
 async def test_a_container_with_the_rights_of_an_agent_sees_its_node(engine: docker.APIClient, node: Netns) -> None:
     command = (PYTHON, "-Ic", AGENTS_LIFE)
     container = engines.start(engine, "with-rights", command=command, pid_mode="host", **RIGHTS)
@@ -128,8 +126,8 @@ async def test_a_container_with_the_rights_of_an_agent_sees_its_node(engine: doc
     assert not seen.unseen
 
 
-@pytest.mark.needs_bpf
-@pytest.mark.needs_docker
+@pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True)
+@pytest.mark.needs("dockerd", root=True)
 async def test_a_container_without_rights_says_what_it_cannot_see(engine: docker.APIClient, node: Netns) -> None:
     executor, agent = await agent_of(engine, engines.start(engine, "without-rights"))
 
@@ -143,8 +141,8 @@ async def test_a_container_without_rights_says_what_it_cannot_see(engine: docker
     assert not any(each.host for each in collected.evidence.namespaces)
 
 
-@pytest.mark.needs_bpf
-@pytest.mark.needs_docker
+@pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True)
+@pytest.mark.needs("dockerd", root=True)
 async def test_without_python_the_tools_tell_what_they_can(engine: docker.APIClient, lab: Lab) -> None:
     container = engines.start(engine, "no-python", tag="no-python", **RIGHTS)
     inside = lab.of_process(engine.inspect_container(container)["State"]["Pid"])

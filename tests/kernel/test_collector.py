@@ -14,7 +14,7 @@ from handlers.tc import collector
 from handlers.tc.evidence import Attachment, Device, Evidence, Namespace
 from tests.kernel.lab import OK, UNSPEC, Lab, Netns
 
-pytestmark = pytest.mark.needs_bpf
+pytestmark = pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True)
 
 Collect = Callable[..., Evidence]
 

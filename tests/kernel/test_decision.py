@@ -21,7 +21,7 @@ from handlers.tc.result import result_of
 from tests.handlers.tc.nodes import agent, codes, seen
 from tests.kernel.lab import OK, UNSPEC, Lab, Netns
 
-pytestmark = pytest.mark.needs_bpf
+pytestmark = pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True)
 PASS, WARN, FAIL, UNKNOWN, SKIPPED = Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.UNKNOWN, Verdict.SKIPPED
 SHOT = 2
 

@@ -19,14 +19,12 @@ from tests.kernel.lab import OK, Lab, Netns
 from tests.kernel.test_collect import AGENTS_LIFE, PYTHON, RIGHTS, agent_of, put, wait_for_its_name
 from tests.kernel.test_decision import own
 
-pytestmark = [pytest.mark.needs_bpf, pytest.mark.needs_docker]
+pytestmark = [pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True), pytest.mark.needs("dockerd", root=True)]
 SETTINGS = b"runtime_security_config:\n  enabled: true\n  network:\n    classifier_priority: 20\n"
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[docker.APIClient]:
-    if not engines.DOCKERD:
-        pytest.skip("there is no dockerd (Debian: docker.io)")
     with engines.engine() as client:
         yield client
 

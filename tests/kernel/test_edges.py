@@ -37,7 +37,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 """
 """Run a program for which one command of bpf(2) fails with one error, as a kernel without it makes it fail."""
 
-needs_bpf = pytest.mark.needs_bpf
+needs_bpf = pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True)
 
 
 def refusing(command: int, error: int) -> tuple[str, ...]:

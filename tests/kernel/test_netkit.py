@@ -13,7 +13,7 @@ from tests.kernel.test_collector import device
 
 if b"netkit_prog_attach" in Path("/proc/kallsyms").read_bytes():
 
-    @pytest.mark.needs_bpf
+    @pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True)
     def test_a_netkit_pair_is_listed_at_both_ends(lab: Lab, collect: Callable[..., Evidence]) -> None:
         node, pod = lab.namespace(), lab.namespace()
         ip("-n", node.name, "link", "add", "lxc1", "type", "netkit", "peer", "name", "eth0", "netns", pod.name)

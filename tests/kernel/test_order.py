@@ -14,7 +14,7 @@ from tests.kernel.lab import OK, UNSPEC, Lab, Loaded, Netns, ip
 from tests.kernel.test_collector import device
 from tests.kernel.test_edges import knob
 
-pytestmark = pytest.mark.needs_bpf
+pytestmark = pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True)
 
 
 def packet(node: Netns) -> None:

@@ -17,7 +17,7 @@ from handlers.tc.returns import Analyst
 from tests.kernel.lab import Lab, Loaded
 from tests.kernel.programs import program
 
-pytestmark = pytest.mark.needs_bpf
+pytestmark = pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True)
 
 PROGRAMS, PACKETS = 50, 16
 _TEST_RUN = 10

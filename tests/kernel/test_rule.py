@@ -22,7 +22,7 @@ from handlers.tc.returns import Analyst
 from tests.kernel.lab import Lab, Loaded, Netns, _info, bpf
 from tests.kernel.test_decision import ROWS, examined
 
-pytestmark = pytest.mark.needs_bpf
+pytestmark = pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True)
 _FD_BY_ID, _TEST_RUN, _ENABLE_STATS = 13, 10, 32
 PACKETS = 5
 

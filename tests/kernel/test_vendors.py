@@ -12,7 +12,7 @@ from handlers.tc.evidence import Attachment, Evidence
 from tests.kernel.lab import OK, UNSPEC, Lab
 from tests.kernel.test_collector import device
 
-pytestmark = pytest.mark.needs_bpf
+pytestmark = pytest.mark.needs("ip", "tc", "clang", "bpftool", root=True)
 
 
 class Kind(NamedTuple):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest_asyncio
 
 from bot.sandbox.driver import Driver, actions
 from bot.sandbox.slack.server import LocalSlack
+from tests.programs import need
 from tests.sandbox.conftest import MANIFEST
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,8 +42,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 def missing(argv: Sequence[str]) -> str:
     if argv[0] != "node":
         return ""
-    if shutil.which("node") is None:
-        return "Node is not installed"
+    need("node")
     return "" if (NODE / "node_modules").is_dir() else "run `npm install --no-package-lock` in tests/node"
 
 

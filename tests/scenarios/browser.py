@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.programs import find, need
+
 TAGS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = find("chromium")
 
 
 @contextlib.asynccontextmanager
 async def browser() -> AsyncIterator[Browser]:
-    if not CHROMIUM:
-        if os.environ.get("CSM_TESTS_REQUIRE_ALL"):
-            pytest.fail("there is no chromium")
-        pytest.skip("there is no chromium")
+    need("chromium")
     async with async_playwright() as playwright:
         found = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield found

@@ -21,7 +21,7 @@ async def work_s(session: CDPSession) -> float:
     return float(metrics["ScriptDuration"] + metrics["LayoutDuration"] + metrics["RecalcStyleDuration"])
 
 
-@pytest.mark.needs_chromium
+@pytest.mark.needs("chromium")
 async def test_a_run_of_a_thousand_agents_stays_smooth() -> None:
     async with world(agents=AGENTS) as made, browser() as found, watched(found, made.slack.url) as page:
         await page.evaluate(MEASURE)
@@ -46,7 +46,7 @@ async def test_a_run_of_a_thousand_agents_stays_smooth() -> None:
     assert sum(long) < 1000, "the browser waited for the page"
 
 
-@pytest.mark.needs_chromium
+@pytest.mark.needs("chromium")
 async def test_a_long_history_is_opened_and_scrolled_in_parts() -> None:
     async with world(agents=1, start_bot=False) as made:
         where = made.slack.people.where("#incident-42")

@@ -16,7 +16,7 @@ from bot.sandbox.world import Bot, World, world
 from tests.postgres import Postgres
 
 POD = "datadog-0"
-pytestmark = [pytest.mark.needs_postgres, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("postgres"), pytest.mark.timeout(180)]
 
 
 @dataclass

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ SHELL = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+@pytest.mark.needs("curl")
 async def test_the_examples_with_curl_run(sandbox: World, tmp_path: Path) -> None:
     script = "set -eu\n" + "\n".join(SHELL)
     process = await asyncio.create_subprocess_exec(

@@ -280,7 +280,7 @@ async def test_a_database_that_cannot_be_used_is_a_fault(place: Place, url: str)
     assert faults(await place.examine())["database"].verdict is Verdict.FAIL
 
 
-@pytest.mark.needs_postgres
+@pytest.mark.needs("postgres")
 async def test_an_account_that_may_not_make_tables_is_a_fault_and_nothing_is_left_behind(
     place: Place, postgres: Postgres
 ) -> None:

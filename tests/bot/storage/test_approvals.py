@@ -15,7 +15,7 @@ REQUEST = RunRequest(
 )
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs_postgres)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
 async def approvals(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Approvals]:
     on_sqlite = request.param == "sqlite"
     url = f"sqlite:///{tmp_path / 'csm.db'}" if on_sqlite else request.getfixturevalue("postgres").database()

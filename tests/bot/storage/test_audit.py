@@ -145,7 +145,7 @@ def test_an_export_can_be_checked_without_the_database(texts: list[str]) -> None
 # -- in the databases ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs_postgres)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     on_sqlite = request.param == "sqlite"
     return f"sqlite:///{tmp_path / 'csm.db'}" if on_sqlite else request.getfixturevalue("postgres").database()
@@ -261,7 +261,7 @@ def test_every_event_is_in_the_document_and_none_that_does_not_exist() -> None:
     assert {first or second for first, second in noted} == set(told)
 
 
-@pytest.mark.needs_postgres
+@pytest.mark.needs("postgres")
 async def test_the_servers_own_idea_of_isolation_does_not_break_the_chain(postgres: Postgres) -> None:
     """Read before the lock was had, the newest entry would be an old one."""
     url = f"{postgres.database()}?options=-cdefault_transaction_isolation%3Dserializable"

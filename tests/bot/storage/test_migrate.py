@@ -21,7 +21,7 @@ WRITTEN = Path(__file__).parent / "schemas"
 """What a csm of each schema wrote: `<schema>.<database>.sql`, the tables and some rows. Never changed once released."""
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs_postgres)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'csm.db'}"

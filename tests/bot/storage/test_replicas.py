@@ -37,7 +37,7 @@ async def test_who_was_taken_for_dead_and_forgotten_is_found_when_it_leaves(repl
     assert await replicas.dead() == ["1-a"]
 
 
-@pytest.mark.needs_postgres
+@pytest.mark.needs("postgres")
 @pytest.mark.timeout(60)
 async def test_whoever_is_cancelled_at_any_moment_leaves_nothing_locked(postgres: Postgres) -> None:
     url = postgres.database()
@@ -60,7 +60,7 @@ async def test_whoever_is_cancelled_at_any_moment_leaves_nothing_locked(postgres
         await store.aclose()
 
 
-@pytest.mark.needs_postgres
+@pytest.mark.needs("postgres")
 async def test_nobody_is_alone_while_somebody_else_is(postgres: Postgres) -> None:
     url = postgres.database()
     stores = [await Store.open(url) for _ in range(4)]

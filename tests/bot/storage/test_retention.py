@@ -23,7 +23,7 @@ DAY = 86_400.0
 KEEP = Keep(runs=timedelta(days=90), evidence=timedelta(days=30))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs_postgres)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     on_sqlite = request.param == "sqlite"
     url = f"sqlite:///{tmp_path / 'csm.db'}" if on_sqlite else request.getfixturevalue("postgres").database()

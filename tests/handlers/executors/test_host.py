@@ -18,10 +18,7 @@ from handlers.model import Agent, Installation, Platform
 AGENT = Agent(target="this-host", name="this-host", platform=Platform.HOST, installation=Installation.HOST)
 QUICK = Limits(deadline_s=20, grace_s=0.5)
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("sudo") or not shutil.which("setpriv"),
-    reason="needs root, and sudo (Debian: sudo, util-linux)",
-)
+pytestmark = pytest.mark.needs("sudo", "setpriv", root=True)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from bot.sandbox import orphans
 
-NAMED = "from bot.sandbox import left_behind; print(orphans.new_name(), flush=True); input()"
+NAMED = "from bot.sandbox import orphans; print(orphans.new_name(), flush=True); input()"
 
 
 @pytest.fixture

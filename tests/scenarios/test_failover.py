@@ -25,14 +25,14 @@ from bot.sandbox.process import Bot
 from bot.sandbox.world import World, world
 from tests.postgres import Postgres
 
-NEWER = "import bot.runs; bot.runs.WORKFLOW_VERSION = '2'; from bot.cli import main; main()"
+NEWER = "import bot.runs.engine; bot.runs.engine.WORKFLOW_VERSION = '2'; from bot.cli.main import main; main()"
 """A csm in which the order of steps has changed."""
 
 SETTINGS = {
     "health": {"port": 0},
     "limits": {"min_interval": "1s", "selftest_deadline": "90s", "status_deadline": "90s"},
 }
-pytestmark = pytest.mark.needs_postgres
+pytestmark = pytest.mark.needs("postgres")
 
 
 @asynccontextmanager
