@@ -11,10 +11,15 @@ COMPOSE_VERSION := v2.33.1
 MACHINE := $(shell uname -m)
 IMAGE  ?= csm:dev
 
-.PHONY: demo test prove e2e check fix bench lock dist image image-context manifests sbom clean pictures docs audit
+.DEFAULT_GOAL := help
+.PHONY: help demo quick test prove e2e check fix bench lock dist image image-context manifests sbom clean pictures docs audit
+
+help:            ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "csm needs Python 3.11 or newer")'
+	@echo "Making $(VENV): Python packages by their hashes. Once, a minute or two."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -23,6 +28,10 @@ $(READY): requirements/dev.txt pyproject.toml
 demo: $(READY)   ## start the sandbox, type a self-test into it, and stay up
 	@# Two of the fleet's Agents are broken on purpose, so the verdict is `fail`, and its exit status 1.
 	$(BIN)/csm sandbox --once '/csm selftest cluster-a' --stay || test $$? -eq 1
+
+quick: $(READY)  ## unit tests only: nothing that starts a server, a browser or an engine
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q tests/handlers/agent tests/handlers/selftest tests/handlers/tc tests/handlers/remediation \
+	    tests/bot/access tests/bot/commands tests/bot/config tests/bot/render tests/bot/runtime -m 'not bench' $(ARGS)
 
 test: $(READY)   ## everything this machine can run; says what it left out and why
 	@# Most tests wait for processes, so there are more workers than cores.
@@ -99,5 +108,5 @@ sbom: $(READY)   ## dist/csm.cdx.json: everything that the image's Python loads,
 	mkdir -p dist
 	$(BIN)/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --output-reproducible --output-file dist/csm.cdx.json
 
-clean:
+clean:           ## remove what was made: .venv, build, dist, caches
 	rm -rf $(VENV) dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,4 +1,4 @@
-"""The composition root of `csm serve`: every part is made here, in order, and closed in reverse."""
+"""Composition root of `csm serve`: creates every part, in order, and closes them in reverse order."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 
 async def serve(settings: Settings, secrets: Secrets) -> None:
-    """Run the bot until it is told to stop. Raises `ConfigurationError` before it starts, never after."""
+    """Run the bot until SIGINT or SIGTERM. Raises `ConfigurationError` only before the bot has started."""
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -60,7 +60,7 @@ async def serve(settings: Settings, secrets: Secrets) -> None:
 
 @contextlib.asynccontextmanager
 async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
-    """The running bot."""
+    """Start the bot, yield its Bolt app, and stop the bot when the block ends."""
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(traced())
         health = await _healthy(stack, settings)
@@ -130,7 +130,7 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
 
 
 async def _healthy(stack: contextlib.AsyncExitStack, settings: Settings) -> Health:
-    """The first to come and the last to go: it tells also of a start that takes long."""
+    """Start the health server, if configured. It starts first and stops last, so that it also reports a slow start."""
     if settings.health is None:
         return Health()
     health = Health()
@@ -170,7 +170,7 @@ async def _closing(targets: Mapping[str, Executor]) -> AsyncIterator[Mapping[str
 
 @contextlib.asynccontextmanager
 async def _http(app: AsyncApp, settings: Settings) -> AsyncIterator[None]:
-    """Slack's other way in: requests with a signature, to /slack/events."""
+    """The HTTP transport: serve Slack's signed requests at /slack/events while the block runs."""
     runner = web.AppRunner(app.web_app("/slack/events"), access_log=None)
     await runner.setup()
     try:

@@ -1,4 +1,4 @@
-"""What the program's commands have in common: the exit status of a verdict, and who types."""
+"""Exit status of each verdict, and the login name: shared by the program's commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATUS: Mapping[Verdict, int] = {
 
 
 def login() -> str:
-    """Who types: the login name, or the number of an account that has none, as containers may have."""
+    """Return the login name, or `uid N` for an account without a name, as containers may have."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

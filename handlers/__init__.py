@@ -1,7 +1,8 @@
 """
-What each command does, and everything that is known of the Datadog Agent.
+The checks (self-test, tc) and the flare, and all knowledge of the Datadog Agent.
 
-Nothing in here knows Slack, reads an environment variable, touches the disk or has a clock of its
-own: what the outside world must provide comes in through `handlers.ports` and through an executor.
-Imports go one way: commands -> checks and remediation -> executors -> model.
+Nothing in here knows Slack, and no check touches the environment, the disk or the clock directly: clock and temporary
+files come in through `handlers.ports`, and access to Agents through an executor.
+
+Imports go one way: checks and flare -> remediation -> knowledge of the Agent -> executors -> model.
 """

@@ -1,8 +1,8 @@
 """
-Many Agents at once, each for itself.
+Bounded gathering: checks many Agents concurrently, up to a limit.
 
-One slow, dead or hostile Agent costs its own time and nothing else: no Agent waits for another except
-for a place under the limit, and whatever goes wrong with one becomes that one's result.
+Agents are independent. A slow, dead or hostile Agent costs only its own time: the others wait for it only when no slot
+is free, and its failure becomes its own result.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ async def gather_bounded(
     at_once: int,
 ) -> Sequence[AgentResult]:
     """
-    Ask every Agent, at most `at_once` at a time; results in the order of `agents`.
+    Run `ask` for every Agent, at most `at_once` at a time. Results are in the order of `agents`.
 
-    `ask` must turn an Agent's failure into a result; an exception from it is a defect, and ends all.
+    `ask` must turn an Agent's failure into a result. An exception from it is a defect of csm and cancels all the
+    others.
     """
     places = asyncio.Semaphore(at_once)
 

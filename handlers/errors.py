@@ -1,9 +1,9 @@
 """
 Every error that csm raises on purpose.
 
-    CsmError                      said to people as it is: what happened, to whom, what to do
-    |- UsageError                 the line that was typed is at fault
-    |- ConfigurationError         the configuration is at fault; carries every fault at once
+    CsmError                      shown to people as it is: what happened, to whom, what to do
+    |- UsageError                 the command line that was typed is wrong
+    |- ConfigurationError         the configuration is wrong; carries every fault at once
     |- Refused                    the policy does not allow it; says who could
     |- TargetError                a target could not be used at all
     |  |- TargetUnreachable       no connection, no name, no certificate
@@ -13,15 +13,15 @@ Every error that csm raises on purpose.
        |- Unreachable             the connection could not be made (refused, TLS, DNS, 5xx)
        |- Denied                  401 or 403 for this exec, host key refused, sudo needs a password
        |- Vanished                the pod, container or host is no longer there (404, 410)
-       |- NotReady                it is there, and cannot run commands (waiting, terminated, paused)
+       |- NotReady                it is there, but cannot run commands (waiting, terminated, paused)
        |- Throttled               429, also after waiting
        |- BinaryMissing           the executable is not in the container
-       |- DeadlineExceeded        it was still running when its time was up, and was ended
+       |- DeadlineExceeded        it was still running at its deadline, and was ended
        |- OutputLimitExceeded     it printed more than its limit, and was ended
        |- ConnectionLost          the connection was cut while it ran
        `- NoExitStatus            its streams ended without an exit status
 
-A command that ends by itself, with whatever exit status, is not an error.
+A command that ends by itself, with any exit status, is not an error.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from dataclasses import dataclass, field
 
 
 class CsmError(Exception):
-    """The base of them all. `str(error)` may be shown to people, after redaction."""
+    """Base class of all errors of csm. `str(error)` may be shown to people, after redaction."""
 
 
 class UsageError(CsmError):
-    """The line that was typed is at fault; `example` is a line that would have worked."""
+    """The command line that was typed is wrong; `example` is one that would have worked."""
 
     def __init__(self, message: str, *, example: str = "") -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class UsageError(CsmError):
 
 
 class ConfigurationError(CsmError):
-    """The configuration is at fault. `faults` are complete sentences, each with its place."""
+    """The configuration is wrong. `faults` are complete sentences; each says where its fault is."""
 
     def __init__(self, faults: Sequence[str], *, source: str = "") -> None:
         where = f"{source}: " if source else ""
@@ -52,7 +52,7 @@ class ConfigurationError(CsmError):
 
 
 class Refused(CsmError):
-    """The policy does not allow it. The message says why, and who could."""
+    """The policy does not allow the command. The message says why, and who could run it."""
 
 
 class TargetError(CsmError):
@@ -64,7 +64,7 @@ class TargetUnreachable(TargetError):
 
 
 class TargetDenied(TargetError):
-    """The target answered, and refuses us. The message names the right that is missing, where known."""
+    """The target refused access. The message names the missing right, where known."""
 
 
 class NoAgents(TargetError):
@@ -73,7 +73,7 @@ class NoAgents(TargetError):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a command has printed, up to its byte limit."""
+    """The output of a command, up to its byte limit."""
 
     stdout: bytes = b""
     stderr: bytes = b""
@@ -81,7 +81,7 @@ class Output:
 
 @dataclass
 class ExecError(CsmError):
-    """One command on one Agent did not end by itself. `output` is what it had printed."""
+    """One command on one Agent did not end by itself. `output` is what it printed before that."""
 
     message: str
     output: Output = field(default_factory=Output)
@@ -98,11 +98,11 @@ class ExecError(CsmError):
 
 
 class Unreachable(ExecError):
-    """The connection could not be made: refused, TLS, DNS, an answer of 500 and above."""
+    """The connection could not be made: refused, TLS, DNS, or a response of 500 and above."""
 
 
 class Denied(ExecError):
-    """401 or 403 for this command, a host key that is not known, sudo that wants a password."""
+    """401 or 403 for this command, an unknown host key, or sudo that wants a password."""
 
 
 class Vanished(ExecError):
@@ -110,28 +110,28 @@ class Vanished(ExecError):
 
 
 class NotReady(ExecError):
-    """It is there, and cannot run commands: waiting, terminated, paused."""
+    """The pod or container is there, but cannot run commands: waiting, terminated, paused."""
 
 
 class Throttled(ExecError):
-    """Too many requests, also after waiting as long as was asked."""
+    """Too many requests, also after the wait that the platform asked for."""
 
 
 class BinaryMissing(ExecError):
-    """The executable does not exist there, or may not be executed."""
+    """The executable does not exist on the Agent, or may not be executed."""
 
 
 class DeadlineExceeded(ExecError):
-    """It was still running when its time was up, and was ended."""
+    """The command was still running at its deadline, and was ended."""
 
 
 class OutputLimitExceeded(ExecError):
-    """It printed more than its limit, and was ended."""
+    """The command printed more than its byte limit, and was ended."""
 
 
 class ConnectionLost(ExecError):
-    """The connection was cut while it ran; whether it finished is not known."""
+    """The connection was cut while the command ran; whether the command finished is not known."""
 
 
 class NoExitStatus(ExecError):
-    """Its streams ended in good order, but no exit status came."""
+    """The command's streams ended in good order, but no exit status came."""

@@ -1,9 +1,9 @@
 """
-The words of csm as data: targets' Agents, findings, verdicts, reports.
+Data model of csm: Agents, findings, verdicts, results, flare reviews and reports.
 
-Everything here is immutable and crosses a boundary as JSON (the store, `--format json`, files in a
-thread), so it is pydantic. The shape of `Report` is a fixed surface: fields may be added, none is
-renamed or removed without another `schema`.
+All models are immutable and are stored or printed as JSON (the database, `--format json`, files in a thread), so they
+are pydantic models. The shape of `Report` is public and fixed: fields may be added; a field is renamed or removed only
+with another `schema`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Frozen(BaseModel):
-    """The base of every value: immutable, and strict about what it does not know."""
+    """Base class of all models: immutable; an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Platform(StrEnum):
-    """How an Agent is reached. A host over SSH is a host."""
+    """How csm reaches an Agent. `host` is the host that csm runs on, or a host over SSH."""
 
     KUBERNETES = "kubernetes"
     DOCKER = "docker"
@@ -32,12 +32,12 @@ class Platform(StrEnum):
 
 
 class Installation(StrEnum):
-    """Who set the Agent up, and so which file a remediation must change."""
+    """How the Agent was installed. Decides which file a remediation must change."""
 
     HELM = "helm"
     OPERATOR = "operator"
     KUBERNETES = "kubernetes"
-    """On Kubernetes, by neither the chart nor the Operator, or not recognisably so."""
+    """On Kubernetes, installed neither by the Helm chart nor by the Operator, or not recognisably so."""
     DOCKER = "docker"
     HOST = "host"
 
@@ -90,28 +90,30 @@ class Container(Frozen):
     state: str = "running"
     """`running`, or why not: `waiting: CrashLoopBackOff`, `terminated: Error (137)`, `exited (1)`."""
     started_at: datetime | None = None
-    """When it was started last, as the platform tells; `None` when it does not."""
+    """When it last started, according to the platform; `None` when the platform does not say."""
 
 
 class Agent(Frozen):
     """
     One running Datadog Agent of a target: a node's pod, a container, a host.
 
-    `handle` is what its executor needs to find it again (pod name, container id); nobody else reads it.
+    `handle` is what its executor needs to find it again (pod name, container id).
     """
 
     target: str
     name: str
-    """Unique in its target, and what people type: `target/name`."""
+    """Unique in its target. People type `target/name`."""
     platform: Platform
     installation: Installation
     containers: tuple[Container, ...] = ()
     """Empty on a host."""
     node: str = ""
     phase: str = "Running"
-    """The pod's or container's phase; anything but `Running` means that it cannot be asked."""
+    """The pod's or container's phase. With any other value than `Running`, it cannot run commands."""
     version: str | None = None
-    """As `7.70.1`, when the platform tells (an image tag); `None` means that the Agent must be asked."""
+    """
+    For example `7.70.1`, when the platform tells it (an image tag); `None` when only the Agent itself can tell it.
+    """
     namespace: str = ""
     handle: str = ""
 
@@ -155,7 +157,7 @@ class Finding(Frozen):
 
 
 class Invocation(Frozen):
-    """One command that was run on an Agent, and why that one."""
+    """One command that ran on an Agent, and why it was chosen."""
 
     argv: tuple[str, ...]
     container: str | None = None
@@ -169,68 +171,68 @@ class FlareFile(Frozen):
     """One file of a flare's archive."""
 
     name: str
-    """As the archive has it, stripped and bounded."""
+    """Its name in the archive, without control characters, shortened."""
     size: int
     """Bytes, unpacked."""
     sensitive: Mapping[str, int] = {}
-    """How many secrets of each kind its text seems to hold; never one of them."""
+    """Number of suspected secrets in its text, by kind. Never a secret itself."""
 
 
 class FlareReview(Frozen):
-    """What a person looks at before an archive may leave: that very archive, named by its hash."""
+    """What a person reviews before an archive may be uploaded. `sha256` identifies the archive."""
 
     path: str
-    """Where it lies, in `container`."""
+    """Path of the archive in `container`."""
     name: str
     size: int
     """Bytes, packed."""
     sha256: str
     built_at: datetime
     files: tuple[FlareFile, ...]
-    """Those that look sensitive first; bounded, see `file_count`."""
+    """Files with suspected secrets first. Bounded; `file_count` is the number of all files."""
     file_count: int
     unpacked: int
-    """Bytes of all files, as the archive says."""
+    """Bytes of all files unpacked, according to the archive."""
     unscanned: tuple[str, ...] = ()
-    """`name: why`, for each file whose text was not looked at, or not all of it; bounded."""
+    """`name: why`, for each file whose text was not scanned, or not completely; bounded."""
     unscanned_count: int = 0
     site: str
-    """The Datadog site where it goes; empty where `host` is none of Datadog's, or could not be read."""
+    """The Datadog site that receives it; empty where `host` is not Datadog's, or could not be read."""
     host: str = ""
-    """Where the Agent sends it, as `host` or `host:port`; empty where that could not be read."""
+    """Where the Agent sends it, as `host` or `host:port`; empty when that could not be read."""
     destination_source: str = ""
-    """The setting that says so, and where it stands; or why it could not be read. Redacted."""
+    """The setting that names the destination, and its file; or why it could not be read. Redacted."""
     case: str = ""
     """Digits; empty for a new case."""
     email: str
     local: bool = False
-    """Whether the command built it itself, and not the running Agent: some logs are missing then."""
+    """Whether the command built the archive itself, without the running Agent. Then some logs are missing."""
     warnings: tuple[str, ...] = ()
-    """Sentences for whoever decides."""
+    """Sentences for the person who decides."""
     argv: tuple[str, ...]
     container: str | None = None
     why: str = ""
 
     @property
     def foreign_host(self) -> str:
-        """The host that is none of Datadog's, which an approval must name; empty where there is none."""
+        """The destination host if it is not Datadog's; else empty. An approval must name it."""
         return "" if self.site else self.host
 
     @property
     def place(self) -> str:
-        """Where it goes, in words: a site, a host, or that it is not known."""
+        """The destination in words: a site, a host that is not Datadog's, or that it could not be read."""
         if self.foreign_host:
             return f"{self.foreign_host}, which is not Datadog's"
         return self.site or "a place that could not be read"
 
     @property
     def destination(self) -> str:
-        """Where it goes and for which case, in words."""
+        """The destination and the case, in words."""
         return f"{self.place}, {f'case {self.case}' if self.case else 'a new case'}"
 
     @property
     def sensitive(self) -> Mapping[str, int]:
-        """How many secrets of each kind the listed files seem to hold, the most first."""
+        """Number of suspected secrets in the listed files, by kind, most frequent first."""
         found: Counter[str] = Counter()
         for file in self.files:
             found.update(file.sensitive)
@@ -238,28 +240,29 @@ class FlareReview(Frozen):
 
 
 class FlareOutcome(Frozen):
-    """What became of a reviewed archive."""
+    """The outcome of a reviewed archive."""
 
     kind: Literal["uploaded", "declined", "not_uploaded", "failed", "in_doubt"]
     """
-    `not_uploaded`: `y` was never written. `failed`: it was, and nothing arrived for certain: nothing was sent, or it was
-    refused. `in_doubt`: `y` was written, or may have been, and what was seen afterwards leaves open whether it arrived.
+    `not_uploaded`: `y` was never written. `failed`: `y` was written, and certainly nothing arrived: nothing was sent,
+    or it was refused. `in_doubt`: `y` was written, or may have been, or the Agent claims an upload without it; the
+    output leaves open whether the archive arrived.
     """
     case: str = ""
-    """The number that Datadog returned, digits."""
+    """The case number that Datadog returned, digits."""
     message: str = ""
-    """The Agent's or Datadog's words, redacted and bounded."""
+    """The message of the Agent or of Datadog, redacted and bounded."""
 
 
 class FlareRecord(Frozen):
-    """A flare that came to be reviewed, and what became of it."""
+    """A flare whose archive was reviewed, and its outcome."""
 
     review: FlareReview
     outcome: FlareOutcome
 
 
 class Table(Frozen):
-    """Things that look alike, as a table: on `count` places, some of which are named."""
+    """A table for a group of devices that look alike: `count` of them, some named in `places`."""
 
     title: str
     verdict: Verdict
@@ -272,7 +275,7 @@ class Table(Frozen):
 
 
 class AgentResult(Frozen):
-    """What one Agent's examination came to."""
+    """The result of a check or a flare on one Agent."""
 
     agent: str
     platform: Platform
@@ -283,7 +286,7 @@ class AgentResult(Frozen):
     reason: str
     """One line, for people."""
     argv: tuple[str, ...] = ()
-    """The command that the verdict rests on."""
+    """The command that the verdict is based on."""
     container: str | None = None
     why: str = ""
     """Why that command was chosen."""
@@ -291,25 +294,29 @@ class AgentResult(Frozen):
     findings: tuple[Finding, ...] = ()
     invocations: tuple[Invocation, ...] = ()
     tables: tuple[Table, ...] = ()
-    """What was looked at, the worst first."""
+    """What was inspected, worst first."""
     document: str = ""
-    """What the verdict rests on, to be kept and judged again (`handlers.tc.document.packed`); empty where there is none."""
+    """
+    The evidence for the verdict, to store and judge again (`handlers.tc.document.packed`); empty where there is none.
+    """
     age_s: float | None = None
-    """How old the self-test's result was when it was read, by the node's clock; `None` where there is none."""
+    """
+    Age in seconds of the self-test's result when it was read, by the node's clock; `None` where there is no result.
+    """
     limits: str = ""
-    """What the evidence cannot show, in a sentence."""
+    """What the evidence cannot show, in a sentence or two."""
     hidden_s: float | None = None
-    """For how long a break may not show in what the verdict rests on; `None` where nothing is hidden."""
+    """For how many seconds a failure may not show in the evidence; `None` when the evidence hides nothing."""
     observations: tuple[str, ...] = ()
-    """What else was seen of the Agent, beside the verdict and without a say in it; redacted."""
+    """Further facts seen on the Agent, which do not affect the verdict; redacted."""
     reused_from: str | None = None
-    """The run whose result this is, when the Agent had been asked less than a minute before."""
+    """The run whose result is reused, when the Agent was checked less than a minute before."""
     flare: FlareRecord | None = None
-    """Of a flare whose archive was reviewed."""
+    """Set for a flare whose archive was reviewed."""
 
 
 class Report(Frozen):
-    """A run's outcome, as people and programs read it: `csm.report/1`."""
+    """A run's outcome, for people and programs: `csm.report/1`."""
 
     schema_: Literal["csm.report/1"] = Field(default="csm.report/1", alias="schema")
     run: str
@@ -317,9 +324,9 @@ class Report(Frozen):
     target: str
     verdict: Verdict
     reason: str = ""
-    """Why the verdict is what it is, where the Agents' own results do not say."""
+    """The reason for the verdict, where the Agents' own results do not show it."""
     remedy: str = ""
-    """What to do, when no Agent could be examined."""
+    """What to do when no Agent could be checked."""
     started: datetime
     duration_s: float
     counts: Mapping[Verdict, int]
@@ -330,25 +337,26 @@ class Report(Frozen):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     def to_json(self, *, indent: int | None = 2, documents: bool = False) -> str:
-        """The document that `--format json` prints, with `schema` first; the Agents' own documents are files of their own."""
+        """
+        The JSON document that `--format json` prints, with `schema` first. The Agents' own `document` fields are left
+        out unless `documents` is set, because they are separate files.
+        """
         left_out = None if documents else {"agents": {"__all__": {"document"}}}
         return self.model_dump_json(by_alias=True, indent=indent, exclude=left_out)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """
-    The verdict of many. Nothing observed is `unknown`: an empty input, or one where all was skipped.
-    """
+    """The worst verdict. `unknown` when nothing was observed: for an empty input, or one where all were skipped."""
     found = max(verdicts, key=lambda verdict: verdict.badness, default=Verdict.UNKNOWN)
     return Verdict.UNKNOWN if found is Verdict.SKIPPED else found
 
 
 def worst_first(results: Iterable[AgentResult]) -> Sequence[AgentResult]:
-    """Results in the order in which people want to read them."""
+    """Results sorted by verdict, worst first, then by reason and Agent."""
     return sorted(results, key=lambda result: (-result.verdict.badness, result.reason, result.agent))
 
 
 def count(results: Iterable[AgentResult]) -> Mapping[Verdict, int]:
-    """How many results came to each verdict, worst first, without the zeros."""
+    """The number of results per verdict, worst verdict first, without zeros."""
     found = Counter(result.verdict for result in results)
     return {verdict: found[verdict] for verdict in sorted(found, key=lambda v: -v.badness)}

@@ -1,5 +1,5 @@
 """
-What the handlers need from the outside world. The composition root provides it; tests bring their own.
+Ports: what the handlers need from the outside. The composition root provides implementations; tests pass their own.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from typing import BinaryIO, Protocol
 
 
 class Clock(Protocol):
-    """Time. Handlers have no other."""
+    """The clock of the checks and of the flare. They read no other, so that tests can control it."""
 
     def now(self) -> datetime:
-        """The time of day, aware, in UTC."""
+        """The current time, timezone-aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds from some fixed point; for durations."""
+        """Seconds since an arbitrary fixed point, for durations."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for that many seconds."""
         ...
 
 
 class TemporarySpace(Protocol):
-    """Room for archives while they are looked at. Handlers have no disk."""
+    """Temporary files for archives under review. Handlers do not use the disk themselves."""
 
     def open(self) -> AbstractAsyncContextManager[BinaryIO]:
         """
-        An empty file to write, seek and read; nothing of it is left when the context is left.
+        An empty file to write, seek and read; it is deleted when the context is left.
 
-        Waits for its turn where only so many may be open at once.
+        Waits for a free slot where the number of open files is limited.
         """
         ...

@@ -1,9 +1,10 @@
 """
-Take secrets, terminal sequences and control characters out of what a target printed.
+Remove secrets, terminal escape sequences and control characters from a target's output.
 
-Redact first and bound afterwards: a secret that a bound cuts in two is no longer recognised.
-Everything here is a pure function; no original is kept. Repetitions in the patterns are bounded, or
-consume what they match, so that the cost grows with the length of the input and no faster.
+Redact first and truncate afterwards: a secret that is cut in two is no longer recognised.
+
+All functions are pure; no original text is kept. Repetitions in the patterns are bounded, or consume what they match,
+so that the cost is linear in the length of the input.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import re2
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """A text without its secrets, and how many of each kind were taken out."""
+    """A text without its secrets, and how many of each kind were removed."""
 
     text: str
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -36,7 +37,7 @@ _CONTROL = re.compile(
     "\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 
-# A secret is looked for only where one of these is found: one pass of an automaton over all of the text.
+# Prefilter: the patterns run only on text with one of these words. One pass of an automaton over all of the text.
 _NEEDLES = re2.compile(
     "(?i)key|pass|secret|token|authorization|bearer|basic |://|eyj|private|pwd|cookie|communit|credential"
     r"|akia|asia|xox|xapp|gh[pousr]_|glpat-|aiza|ya29\.|sig=|hooks\.slack"
@@ -64,7 +65,7 @@ _HARMLESS = re.compile(
     r"|(?:en|dis)abled|expired|unknown|not|[|>][-+0-9]{0,2})(?![^\s,;)\]}])",
     re.IGNORECASE,
 )
-"""What stands where a value would and is none: `passwords: 3 checked`, `api key: valid`."""
+"""Words in the position of a value that are not secret: `passwords: 3 checked`, `api key: valid`."""
 
 
 def _keyed(kind: str) -> re.Pattern[str]:
@@ -72,16 +73,21 @@ def _keyed(kind: str) -> re.Pattern[str]:
 
 
 def _setting(kind: str) -> re.Pattern[str]:
-    """A line that is a setting: its value goes on to the end of the line, spaces and all."""
+    """The pattern of a line that is a setting: its value is the rest of the line, spaces included."""
     before = rf"^{_SPACE}(?:-[ ]|export[ ]|set[ ])?[\"']?[\w.-]{{0,64}}?"
     return re.compile(rf"({before}(?:{_WORDS[kind]}){_SUFFIX}{_GAP})([^\s\"'{{\[|>\\][^\n]*)", re.IGNORECASE)
 
 
 _ESCAPED = r"(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2})"
-"""After a line break as logs and JSON write it, or an encoded character of an address: its last letter is no part of a word."""
+"""
+The position after an escaped line break in logs and JSON, or after a percent-encoded character of a URL: the last
+letter of such an escape is not part of a word.
+"""
 _START = rf"(?:(?<![A-Za-z0-9_-])|{_ESCAPED})"
-"""Where a token begins. A word boundary is no such place: a run of dashes has one after each, and every
-attempt there would read the rest of the run again, which costs the square of its length."""
+"""
+Where a token may begin. A plain word boundary is not enough: a run of dashes has one after each dash, and each attempt
+would read the rest of the run again, at a cost that is the square of its length.
+"""
 _WORD = rf"(?:\b|{_ESCAPED})"
 
 _PRIVATE_KEY = re.compile(
@@ -89,7 +95,7 @@ _PRIVATE_KEY = re.compile(
     r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z))",
     re.DOTALL,
 )
-"""The only secret of several lines; all others are looked for line by line."""
+"""The only secret of several lines; all other patterns run line by line."""
 
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("authorization", re.compile(rf"((?:proxy-)?authorization{_GAP})([^\n]+)", re.IGNORECASE)),
@@ -98,7 +104,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     *((kind, _setting(kind)) for kind in ("password", "secret", "community")),
     *((kind, _keyed(kind)) for kind in _WORDS),
     ("signature", re.compile(r"([?&;]sig=)([^\s&\"']+)", re.IGNORECASE)),
-    # A password may hold slashes, so after a colon they are part of it.
+    # A password may contain slashes, so after a colon they are part of it.
     ("credentials", re.compile(r"(://)((?:[^\s/@\"'<>:]{0,256}:[^\s@\"'<>]{1,512}|[^\s/@\"'<>]{1,512})@)")),
     ("bearer", re.compile(rf"({_WORD}(?:bearer|basic)[ \t]{{1,8}})([A-Za-z0-9._~+/=-]{{12,}})", re.IGNORECASE)),
     ("jwt", re.compile(rf"()({_START}eyJ[A-Za-z0-9_-]{{6,}}(?:\.[A-Za-z0-9_-]*){{1,4}})")),
@@ -112,7 +118,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 
 def redact(text: str) -> Redacted:
-    """Replace every secret by `[redacted:kind]`. Clean text comes back as it is."""
+    """Replace every secret by `[redacted:kind]`. A text without secrets is returned unchanged."""
     if not _NEEDLES.search(text):
         return Redacted(text)
     counts: Counter[str] = Counter()
@@ -143,7 +149,7 @@ def _substitute(kind: str, pattern: re.Pattern[str], text: str, counts: Counter[
 
 
 class _Replacement:
-    """What takes a match's place, and how many it took."""
+    """Replacement function for one kind of secret; counts its replacements."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
@@ -164,7 +170,7 @@ class _Replacement:
 
 
 def _is_word(value: str) -> bool:
-    """`basic authentication` and `Bearer token_is_missing` are prose."""
+    """Whether a value is prose and not a token: `basic authentication`, `Bearer token_is_missing`."""
     letters = value.strip(".").replace("_", "").replace("-", "")
     return letters.isalpha() and (letters.islower() or letters.istitle())
 
@@ -181,7 +187,7 @@ _OPAQUE = re.compile(r"(?=\S{0,256}\d)\S{8,}$")
 
 @dataclass(slots=True)
 class _Block:
-    """Values that begin on the line after their name: YAML's blocks and lists, and keys set apart."""
+    """Values on the lines after their key: YAML's block scalars and lists, and a value alone on the next line."""
 
     kind: str
     indent: int
@@ -189,7 +195,7 @@ class _Block:
     first: bool = True
 
     def holds(self, line: str) -> bool:
-        """Whether a line, not an empty one, is a value of this block."""
+        """Whether a line that is not empty is a value of this block."""
         bare = line.lstrip()
         deeper = len(line) - len(bare) - self.indent
         listed = deeper == 0 and bare.startswith("- ")
@@ -216,9 +222,9 @@ def _opened_by(line: str) -> _Block | None:
 
 def clean(data: bytes | str, *, max_chars: int = 4000) -> str:
     """
-    What a target printed, fit for people: decoded, stripped, redacted, then bounded.
+    A target's output, fit to show to people: decoded, stripped of control characters, redacted, then truncated.
 
-    At most `max_chars` characters of it stay, followed by a note of how many were left out.
+    At most `max_chars` characters stay, followed by a note of how many were left out.
     """
     text = _plain(data)
     if len(text) <= max_chars:
@@ -227,7 +233,7 @@ def clean(data: bytes | str, *, max_chars: int = 4000) -> str:
 
 
 def clean_lines(data: bytes | str, *, max_lines: int = 20, max_chars: int = 2000) -> tuple[str, ...]:
-    """The same as lines without the empty ones; a last line notes how many were left out."""
+    """Like `clean`, as lines without the empty ones; a last line notes how many lines were left out."""
     lines = [line.rstrip() for line in _plain(data).split("\n") if line.strip()]
     kept: list[str] = []
     left = max_chars
@@ -242,7 +248,7 @@ def clean_lines(data: bytes | str, *, max_lines: int = 20, max_chars: int = 2000
 
 
 def decode(data: bytes) -> str:
-    """Output as text for a parser: without escape sequences, with plain line ends, and not redacted."""
+    """Decode output for a parser: without escape sequences, CRLF as LF, not redacted."""
     return _ANSI.sub("", data.decode("utf-8", "replace").replace("\r\n", "\n"))
 
 
@@ -255,6 +261,6 @@ def _plain(data: bytes | str) -> str:
         text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
         text = _ANSI.sub("", text.replace("\r\n", "\n")).replace("\r", "\n")
         text = _CONTROL.sub("", text)
-    else:  # nothing but plain text, as nearly always: there is nothing to strip
+    else:  # printable ASCII only, the usual case: nothing to strip
         text = raw.decode("ascii")
     return redact(text).text

@@ -1,4 +1,4 @@
-"""Work that is carried to its end although whoever waits for it gives up."""
+"""Work that runs to its end even if the task that awaits it is cancelled."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ T = TypeVar("T")
 
 async def run_shielded(work: Awaitable[T]) -> T:
     """
-    Await `work` to its end, however often this task is cancelled meanwhile; then go on being cancelled.
+    Await `work` to its end, even if this task is cancelled meanwhile, once or several times; then raise the
+    cancellation.
 
-    What it returns or raises is lost in that case, so it must leave nothing behind that somebody has to put away.
+    In that case the result or exception of `work` is lost, so `work` must not return anything that has to be released.
     """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
@@ -25,5 +26,5 @@ async def run_shielded(work: Awaitable[T]) -> T:
     if cancelled is None:
         return task.result()
     if not task.cancelled():
-        task.exception()  # seen, so that asyncio does not complain of it
+        task.exception()  # retrieved, so that asyncio does not log it as never retrieved
     raise cancelled

@@ -1,4 +1,4 @@
-"""Agent versions, from image tags and from what `agent version` prints."""
+"""Parse Agent versions, from image tags and from the output of `agent version`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PRINTED = re.compile(r"\b(?:Agent|Security agent|System Probe)\s+(\d+)\.(\d+)\.
 
 
 class AgentVersion(NamedTuple):
-    """A release. 6.x has the minor numbers of 7.x, so eras are compared by `era`."""
+    """A release of the Agent. 6.x has the same minor numbers as 7.x, so versions are compared by `era`."""
 
     major: int
     minor: int
@@ -18,7 +18,7 @@ class AgentVersion(NamedTuple):
 
     @property
     def era(self) -> tuple[int, int]:
-        """What behaviour follows: minor and patch."""
+        """Minor and patch, on which behaviour depends."""
         return (self.minor, self.patch)
 
     def __str__(self) -> str:
@@ -26,18 +26,20 @@ class AgentVersion(NamedTuple):
 
 
 def from_tag(tag: str) -> AgentVersion | None:
-    """`7.70.1`, `7.70.1-jmx`, `7.70.1-rc.2-full`; `None` for `7`, `latest` and the like."""
+    """Parse an image tag: `7.70.1`, `7.70.1-jmx`, `7.70.1-rc.2-full`; `None` for `7`, `latest` and the like."""
     return _version(_TAG.match(tag.strip()))
 
 
 def from_image(image: str) -> AgentVersion | None:
-    """The version in an image reference's tag. A digest tells nothing."""
+    """The version in the tag of an image reference; `None` without a full version, as for a digest."""
     name = image.split("@", 1)[0].rsplit("/", 1)[-1]
     return from_tag(name.partition(":")[2])
 
 
 def from_output(text: str) -> AgentVersion | None:
-    """What `agent version` printed (DataDog/datadog-agent:pkg/cli/subcommands/version/command.go@15d68ebc)."""
+    """
+    The version that `agent version` printed (DataDog/datadog-agent:pkg/cli/subcommands/version/command.go@15d68ebc).
+    """
     return _version(_PRINTED.search(text))
 
 

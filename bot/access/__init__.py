@@ -1,5 +1,5 @@
 """
-Who may do what: the policy's rules (`policy`, pure) and who Slack says that somebody is (`directory`).
+Authorisation: the policy's rules (`policy`, pure), and Slack's users and user groups (`directory`).
 
-Denied unless a rule allows it, and every refusal says why and who could.
+Everything is denied unless a rule allows it. Every refusal says why, and who is allowed.
 """

@@ -1,8 +1,8 @@
 """
-Who a Slack user is: in which groups, and whether a guest, a stranger, a bot or gone.
+Looks up Slack users: their user groups, and whether they are a guest, of another workspace, a bot or deactivated.
 
-Slack is asked once per person and group and then again after `TTL_S`; many questions at once are one call.
-Only the groups that the policy names are ever looked up.
+Each lookup is cached for `TTL_S`, and concurrent lookups of the same key share one API call. Only groups that the
+policy names are looked up.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from handlers.errors import CsmError
 log = structlog.get_logger(__name__)
 
 TTL_S = 60.0
-"""How long a change of a group's members may go unnoticed."""
+"""How long a lookup is cached, in seconds. A change of a group's members may go unnoticed for this long."""
 
 
 class Unknown(CsmError):
-    """Slack does not say who somebody is."""
+    """Slack could not be asked for a user or for the user groups."""
 
 
 class SlackDirectory:
-    """People and groups of one workspace."""
+    """Users and user groups of one workspace, cached."""
 
     def __init__(self, client: AsyncWebClient, *, team_id: str, groups: Collection[str]) -> None:
         self._client = client
@@ -42,9 +42,9 @@ class SlackDirectory:
 
     async def person(self, user: str) -> Person:
         """
-        The person behind a user id. Raises `Unknown` when Slack does not tell, and nobody is let in unknown.
+        Look up a user by id. Raises `Unknown` when the lookup fails: a user who is not known is never let in.
 
-        A group that does not exist counts as one without members.
+        A group that does not exist counts as a group without members.
         """
         try:
             asked = self._remembered(f"user:{user}", lambda: self._user(user))
@@ -65,7 +65,7 @@ class SlackDirectory:
         )
 
     async def email(self, user: str) -> str:
-        """The e-mail address of a person's profile; empty when Slack does not tell (scope users:read.email)."""
+        """Return the e-mail address of a user's profile; empty when Slack does not give it (scope users:read.email)."""
         try:
             info = await _told(self._remembered(f"user:{user}", lambda: self._user(user)))
         except (SlackApiError, aiohttp.ClientError, OSError, TimeoutError):
@@ -73,7 +73,7 @@ class SlackDirectory:
         return str((info.get("profile") or {}).get("email") or "")
 
     async def warm(self) -> None:
-        """Look the groups up before anybody waits for it; whoever comes first tries again if that fails."""
+        """Look up the groups before the first command needs them. A failure is ignored: the next lookup tries again."""
         with contextlib.suppress(SlackApiError, aiohttp.ClientError, OSError, TimeoutError):
             await _told(self._remembered("groups", self._members))
 
@@ -82,11 +82,11 @@ class SlackDirectory:
         return answer["user"]  # type: ignore[no-any-return]
 
     async def _members(self) -> Mapping[str, Collection[str]]:
-        """Members by handle (`@sre`) and by id (`S…`), for the groups that the policy names."""
+        """Return the members of the groups that the policy names, by handle (`@sre`) and by id (`S…`)."""
         if not self._groups:
             return {}
         found: dict[str, Collection[str]] = {}
-        # One call for all groups: a call for each would soon meet the limit of 20 a minute.
+        # One call for all groups: one call per group would soon reach the limit of 20 calls a minute.
         for group in (await self._client.usergroups_list(include_users=True))["usergroups"]:
             names = {f"@{group['handle']}", group["id"]} & self._groups
             found |= dict.fromkeys(names, frozenset(group.get("users") or []))
@@ -109,11 +109,15 @@ class SlackDirectory:
 
 
 async def _told(task: asyncio.Task[Any]) -> Any:
-    """What was found. Whoever waits may give up; the others who wait did not."""
+    """Return the lookup's result. Shielded: cancelling one caller does not cancel the lookup for the others."""
     return task.result() if task.done() else await asyncio.shield(task)
 
 
 def _seen(task: asyncio.Task[Any]) -> None:
-    """That a look-up failed is told to those who ask; nobody may, when another one failed first."""
+    """
+    Mark the exception of a failed lookup as retrieved, so that asyncio does not report it.
+
+    Callers that await the lookup get the exception; there is no such caller when another lookup failed first.
+    """
     if not task.cancelled():
         task.exception()

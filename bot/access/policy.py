@@ -1,7 +1,7 @@
 """
-Who may do what, where. Denied unless a rule allows it, and every refusal says who could.
+Who may do what, where. Everything is denied unless a rule allows it, and every refusal says who is allowed.
 
-Pure: a person, with the groups that Slack says they are in, goes in; a decision comes out.
+Pure: the input is a person with their Slack groups, the output is a decision.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Rule(Frozen):
     """`{who, may, on, in}` of the configuration."""
 
     who: tuple[str, ...]
-    """User ids, groups as `@handle` or by id, or `*`: everybody of the workspace who is no guest."""
+    """User ids, groups as `@handle` or by id, or `*`: every member of the workspace except guests."""
     may: tuple[str, ...]
     """Command names, or `*`."""
     on: tuple[str, ...]
@@ -26,21 +26,21 @@ class Rule(Frozen):
     """Channel ids, or `*`."""
 
     def covers(self, command: str, target: str) -> bool:
-        """Whether it speaks of this command on this target."""
+        """Whether the rule is about this command on this target."""
         return bool({command, "*"} & set(self.may)) and any(fnmatch.fnmatchcase(target, glob) for glob in self.on)
 
     def names(self, person: Person) -> bool:
-        """Whether the person is among those it is for."""
+        """Whether the rule's `who` includes the person."""
         return bool({person.id, "*", *person.groups} & set(self.who))
 
     def here(self, channel: str) -> bool:
-        """Whether it holds in this channel."""
+        """Whether the rule applies in this channel."""
         return bool({channel, "*"} & set(self.in_))
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A Slack user, as far as the policy cares. Names and addresses are no identity; ids are."""
+    """A Slack user, with the facts that the policy needs. Users are identified by id, never by name or address."""
 
     id: str
     groups: frozenset[str] = frozenset()
@@ -53,7 +53,7 @@ class Person:
 
     @property
     def barred(self) -> str:
-        """Why this account may do nothing at all, or nothing."""
+        """Why this account may do nothing at all, as a plural noun (`guests`); empty when it is not barred."""
         kinds = (
             (self.deactivated, "deactivated accounts"),
             (self.bot, "bots"),
@@ -65,7 +65,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Allowed or not, and if not, why, in a sentence for people."""
+    """Whether something is allowed; if not, why, as a sentence for people."""
 
     allowed: bool
     reason: str = ""
@@ -79,7 +79,7 @@ class Approvers:
     by: tuple[str, ...] = ()
     """User ids, and groups as `@handle` or by id."""
     four_eyes: bool = True
-    """Whether whoever asked may not be the one who approves."""
+    """Whether the requester of a flare is not allowed to approve it."""
 
 
 class Policy:
@@ -91,12 +91,12 @@ class Policy:
 
     @property
     def groups_named(self) -> frozenset[str]:
-        """Every group that a rule names; no other is ever looked up."""
+        """Every group that the rules or the approvers name. No other group is looked up."""
         named = [*self._approvers.by, *(who for rule in self._rules for who in rule.who)]
         return frozenset(who for who in named if who.startswith(("@", "S")))
 
     def pointless(self, targets: Collection[str]) -> Sequence[str]:
-        """Names and globs of the rules that match no target; most likely they are mistyped."""
+        """Target names and globs of the rules that match no target: most likely typing errors."""
         globs = _unique(glob for rule in self._rules for glob in rule.on)
         return [glob for glob in globs if not fnmatch.filter(targets, glob)]
 
@@ -142,7 +142,7 @@ class Policy:
         return Decision(True)
 
     def may_decline(self, person: Person, requester: str) -> Decision:
-        """Whoever may approve an archive may decline it, and so may whoever asked for it."""
+        """Whether the person may decline the upload: everyone who may approve it, and the requester."""
         if person.id == requester and not person.barred:
             return Decision(True)
         decision = self.may_approve(person, requester)
@@ -150,7 +150,7 @@ class Policy:
         return Decision(decision.allowed, words, decision.who_could)
 
     def may_cancel(self, person: Person, requester: str, command: str, target: str, channel: str) -> Decision:
-        """Whoever asked for a run may cancel it, and whoever could have."""
+        """Whether the person may cancel a run: the requester, and everyone who may run the command there."""
         if person.id == requester and not person.barred:
             return Decision(True)
         return self.decide(person, command, target, channel)

@@ -1,4 +1,4 @@
 """
-The program in a terminal: arguments, output, exit status (`main`), flares (`flare_command`), evidence that was saved
-(`offline`), and what operators need (`admin`).
+The program in a terminal: arguments, output, exit status (`main`), flares (`flare_command`), saved evidence
+(`offline`), and operators' commands (`admin`).
 """

@@ -1,4 +1,4 @@
-"""The commands of those who operate the bot: `csm doctor`, `csm prune`, `csm audit`."""
+"""The commands for operators of the bot: `csm doctor`, `csm prune`, `csm audit`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ USAGE = (
 
 
 def add_parsers(commands: Parsers[argparse.ArgumentParser]) -> None:
-    """Add these commands to the program's."""
+    """Add the operators' commands to the program's subparsers."""
     doctor = _command(
         commands, "doctor", "check everything that must be right, and say how to mend what is not", _doctor
     )
@@ -50,7 +50,7 @@ def add_parsers(commands: Parsers[argparse.ArgumentParser]) -> None:
 
 
 def operate(options: argparse.Namespace) -> int:
-    """Carry out one of them; returns the exit status."""
+    """Run the operators' command in `options`; returns the exit status."""
     from bot.runtime.logs import configure
 
     configure(level="ERROR")

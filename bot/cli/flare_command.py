@@ -1,10 +1,11 @@
 """
-`csm flare` in a terminal: the same review, the same question, the same record.
+`csm flare` in a terminal: the same review, the same question and the same record as in Slack.
 
-Who sits at a terminal cannot be known as Slack knows who clicks; so where the policy wants four eyes, `--yes` is
-refused, and whoever answers names the second person, which is what the record then holds. Without a terminal to
-ask at, and without `--yes` or `--no`, the answer is no. Ctrl-C never uploads. An archive that goes to a host that is
-none of Datadog's is approved only by naming that host: it is typed, or `--confirm-host` names it beforehand.
+A terminal does not identify the person, as Slack identifies the person who clicks. So where the policy requires four
+eyes, `--yes` is refused, and the person at the terminal types the name of the second person; the record holds that
+name. Without a terminal to ask at, and without `--yes` or `--no`, the answer is no. Ctrl-C never uploads. An archive
+that goes to a host other than Datadog's is approved only by naming that host: it is typed at the prompt, or given
+beforehand with `--confirm-host`.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from handlers.model import FlareReview, Report
 
 
 async def flare(options: argparse.Namespace, settings: Settings, store: Store, line: parser.FlareCommand) -> Report:
-    """Carry the line out, to the report. Raises `UsageError` before anything is run."""
+    """Run a flare and return its report. Raises `UsageError` before anything is run."""
     four_eyes = settings.approvals.flare.four_eyes
     if options.yes and four_eyes:
         raise UsageError(
@@ -84,7 +85,7 @@ async def _carried_out(options: argparse.Namespace, settings: Settings, store: S
 
 
 class _Question:
-    """The review and its question, on this terminal. What people read goes to stderr; stdout is the report's."""
+    """Shows the review in the terminal and asks for approval. It writes to stderr; stdout is for the report."""
 
     def __init__(self, options: argparse.Namespace, held: FlareRun, approvals: Approvals, four_eyes: bool) -> None:
         self._options = options
@@ -93,17 +94,17 @@ class _Question:
         self._four_eyes = four_eyes
         self._said = ""
         self._host = (options.confirm_host or "").strip().lower()
-        """The host that was named, where the archive goes to one that is none of Datadog's."""
+        """The host that the person named, for an archive that goes to a host other than Datadog's."""
 
     def progress(self) -> None:
-        """Say what is being done, once each."""
+        """Print the current step, once per step."""
         step = self._held.progress.step
         if step != self._said:
             self._said = step
             _say(f"{step} …")
 
     async def ask(self, review: FlareReview) -> None:
-        """Show the review, get an answer, and put it on the record."""
+        """Show the review, get an answer, and record the decision."""
         request = self._held.request
         _say(review_text(review, self._held.progress.target, self._held.expires_at))
         by = await self._approver(review)
@@ -119,7 +120,7 @@ class _Question:
         self._held.decided()
 
     async def _approver(self, review: FlareReview) -> str:
-        """Who approves; nobody when it is declined."""
+        """Return the name of the approver; empty when the upload is declined."""
         asked_by = self._held.request.requested_by
         if self._options.yes or self._options.no:
             return asked_by if self._options.yes and self._named(review) else ""
@@ -134,7 +135,7 @@ class _Question:
         return who[:100] if await self._wants(who, review) else ""
 
     def _named(self, review: FlareReview) -> bool:
-        """Whether `--yes` may count; says what is missing where it may not."""
+        """Whether `--yes` is enough for this archive's host; prints what is missing when it is not."""
         host = review.foreign_host
         if self._host == host or not host:
             return True
@@ -143,7 +144,7 @@ class _Question:
         return False
 
     async def _wants(self, who: str, review: FlareReview) -> bool:
-        """Whether they say yes; where it does not go to Datadog, by typing the host."""
+        """Ask whether to upload. For a host other than Datadog's, the answer is to type the host."""
         if not review.foreign_host:
             return await _line(f"{who}, upload this archive to {review.destination}? [y/N] ") in {"y", "Y"}
         self._host = (await _line(f"{who}, to upload it, type the host where it goes, or nothing to decline: ")).lower()
@@ -156,7 +157,7 @@ def _say(text: str) -> None:
 
 
 async def _line(prompt: str) -> str:
-    """A line that is typed. May be cancelled: nothing then waits for the keyboard any more."""
+    """Read a line from stdin. May be cancelled: then nothing is left that waits for the keyboard."""
     sys.stderr.write(prompt)
     sys.stderr.flush()
     loop, typed = asyncio.get_running_loop(), asyncio.Event()
@@ -170,7 +171,7 @@ async def _line(prompt: str) -> str:
 
 @contextlib.contextmanager
 def _interruptible(cancel: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C, or being told to stop, ends it without an upload."""
+    """Call `cancel` on SIGINT (Ctrl-C) or SIGTERM: it ends the flare without an upload."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, cancel)

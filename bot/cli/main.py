@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 USAGE_STATUS = 2
 LINES = ("selftest", "flare", "tc", "targets", "runs", "show", "cancel", "help")
-"""The words that begin a line of the command language."""
+"""The first words of the lines of the command language."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
     except BrokenPipeError:
-        # Whoever read our output has had enough; Python would complain once more at exit.
+        # The reader of stdout closed the pipe. Without this, Python prints another error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 128 + signal.SIGPIPE
     sys.exit(status)
@@ -76,10 +76,10 @@ def _main(arguments: list[str]) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong as the command language does: with the nearest word, and on one line."""
+    """Argument parser that reports errors as the command language does: on one line, with the nearest valid word."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what the program's other usage errors are."""
+        """Raise `UsageError`, as the program's other usage errors."""
         unknown = re.search(r"invalid choice: '(?P<word>.*)' \(choose from (?P<known>.*)\)", message)
         if unknown is None:
             raise UsageError(
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_tc_options(parser: argparse.ArgumentParser) -> None:
-    """Options that only the terminal has: evidence as files."""
+    """Add the options of `tc` that only the terminal has: evidence as files."""
     installations = ("helm", "operator", "kubernetes", "docker", "host")
     parser.add_argument("--evidence", type=Path, nargs="+", metavar="FILE")
     parser.add_argument("--installation", choices=installations, default="host")
@@ -151,8 +151,8 @@ def _serve(options: argparse.Namespace) -> int:
         asyncio.run(app.serve(loaded, secrets))
     except CsmError:
         raise
-    except Exception:  # noqa: BLE001 - the log is the last to hear of it, and says all of it
-        # Its log is read by programs, and redacted; what Python prints by itself is neither.
+    except Exception:  # noqa: BLE001 - logged in full, then the program ends
+        # The log is structured and redacted; a traceback that Python prints by itself is neither.
         structlog.get_logger(__name__).exception("bot.crashed")
         return STATUS[Verdict.UNKNOWN]
     return 0
@@ -265,7 +265,7 @@ async def _examine(options: argparse.Namespace, settings: Settings, store: Store
 
 
 def _saved_evidence(options: argparse.Namespace, line: Sequence[str]) -> int:
-    """Judge documents that were saved, without any target."""
+    """Judge evidence files that were saved; no target is contacted."""
     from bot.cli.offline import judge_files
 
     if line:
@@ -318,7 +318,7 @@ def _interruptible(examination: object, store: Store, request: RunRequest) -> It
     cancelling: list[asyncio.Task[None]] = []
 
     async def cancel() -> None:
-        # In this order: the report says who cancelled.
+        # In this order: the report reads from the store who cancelled.
         await store.cancel(request.id, request.requested_by)
         examination.cancel()
 

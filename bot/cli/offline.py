@@ -1,4 +1,4 @@
-"""Evidence that was saved, judged without any target: `csm tc --evidence FILE`."""
+"""Judges saved evidence files without any target: `csm tc --evidence FILE`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLATFORMS = {Installation.DOCKER: Platform.DOCKER, Installation.HOST: Platform.
 
 
 def judge_files(files: Sequence[Path], installation: str) -> Report:
-    """The report on these documents. Raises `UsageError` for a file that cannot be opened."""
+    """Judge evidence files and return the report. Raises `UsageError` for a file that cannot be read."""
     began = time.monotonic()
     results = worst_first(_judged(file, Installation(installation)) for file in files)
     return Report(

@@ -1,1 +1,1 @@
-"""The command language (`parser`), and what each command does with an Agent (`registry`)."""
+"""The command language (`parser`), and what each command runs on an Agent (`registry`)."""

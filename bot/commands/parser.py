@@ -1,5 +1,5 @@
 """
-The command language, the same in Slack and in the terminal. Pure: a line in, a command out.
+Parser of the command language, which is the same in Slack and in the terminal. Pure: a line in, a command out.
 
 `str(command)` is the canonical line, and `parse(str(command)) == command`.
 """
@@ -37,7 +37,7 @@ _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»\"‘’‚‛'`", None))
 
 @dataclass(frozen=True, slots=True)
 class CheckCommand:
-    """`selftest <target>[/<agent>]`, or `tc`."""
+    """`selftest <target>[/<agent>]`, or the same with `tc`."""
 
     command: str
     target: str
@@ -116,9 +116,10 @@ def parse(  # noqa: C901, PLR0911 - one branch and one return per command
     line: str, *, known_targets: Collection[str] = (), shown: Collection[str] | None = None
 ) -> ParsedCommand:
     """
-    Read one line; raises `UsageError` that says what is wrong.
+    Parse one line. Raises `UsageError` that says what is wrong.
 
-    An empty `known_targets` checks no target. `shown` are those of them that hints and examples may name.
+    With an empty `known_targets`, target names are not checked. `shown` are the targets that hints and examples may
+    name; by default all known ones.
     """
     shown = known_targets if shown is None else shown
     words = _words(line)
@@ -163,7 +164,7 @@ def parse(  # noqa: C901, PLR0911 - one branch and one return per command
 
 
 def usage(topic: str | None = None, *, available: Collection[str] = tuple(USAGE)) -> tuple[str, ...]:
-    """The lines of help, only for commands that are `available`."""
+    """Return the lines of help, only for commands that are `available`."""
     return tuple(line for verb, line in USAGE.items() if verb in available and topic in (None, verb))
 
 
@@ -172,7 +173,7 @@ def _words(line: str) -> list[str]:
         raise UsageError(f"The line has {len(line)} characters; {MAX_CHARS} are the most.", example="help")
     text = html.unescape(_LINK.sub(r"\1", line))
     text = text.translate(_INVISIBLE)
-    # Whatever is printable has none of these; most lines are, and are looked through once.
+    # A printable string has no character of these categories. Most lines are printable and are scanned only once.
     if not text.isprintable() and any(
         unicodedata.category(character) in {"Cc", "Cf", "Cs"} and character != "\t" for character in text
     ):

@@ -1,4 +1,4 @@
-"""Which commands make runs, and what each does with one Agent."""
+"""The commands that create runs, and what each runs on one Agent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from handlers.tc.examine import examine as examine_tc
 
 
 def commands(settings: Settings) -> Mapping[str, CommandSpec]:
-    """The commands of this version, by name."""
+    """Return the check commands of this version, by name."""
     clock = SystemClock()
     selftest = SelftestSettings(
         deadline_s=settings.limits.selftest_deadline.total_seconds(),
@@ -40,7 +40,7 @@ def commands(settings: Settings) -> Mapping[str, CommandSpec]:
     async def ask_tc(agent: Agent, executor: Executor) -> AgentResult:
         return await examine_tc(agent, executor, clock, settings=collect)
 
-    # Only a self-test that is triggered costs the Agent something.
+    # Only triggering a self-test costs the Agent something, so only those results are reused.
     return {
         "selftest": CommandSpec(ask_selftest, selftest_events, Reuse(may_trigger, has_triggered)),
         "tc": CommandSpec(ask_tc),
@@ -48,10 +48,10 @@ def commands(settings: Settings) -> Mapping[str, CommandSpec]:
 
 
 def flaring(settings: Settings) -> FlareHandling:
-    """How flares are built and held."""
+    """Return how flares are built and held."""
     clock = SystemClock()
     expires_s = settings.approvals.flare.expires.total_seconds()
-    # Whoever holds an archive ends it when it expires; the handler's own limit is only the last resort.
+    # The run ends a held archive when its approval expires. The handler's own limit, 600 s later, is only a fallback.
     flare = FlareSettings(hold_s=expires_s + 600)
     scratch = TemporaryFiles()
 

@@ -1,4 +1,4 @@
 """
-The configuration file: its schema (`settings`), where in the file a fault is (`yaml_lines`), and the executors of its
-targets (`targets`).
+The configuration file: its schema (`settings`), YAML with line numbers for faults (`yaml_lines`), and the executors of
+its targets (`targets`).
 """

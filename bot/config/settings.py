@@ -1,8 +1,8 @@
 """
 The configuration: one YAML file and, for secrets, the environment.
 
-A faulty file is refused with every fault at once, each with its line and the nearest valid key. What pydantic
-finds is translated back to the file's own lines (`bot.config.yaml_lines`).
+A faulty file is refused with every fault at once, each with its line and the nearest valid key. The errors of
+pydantic are mapped to lines of the file (`bot.config.yaml_lines`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SECRET = re.compile(r"\bxox[a-z]-|\bxapp-|\bxoxe")
 
 
 def _duration(value: Any) -> Any:
-    """`90s`, `30m`, `1h30m`, `90d`; a plain number is seconds."""
+    """Parse a duration: `90s`, `30m`, `1h30m`, `90d`; a plain number is seconds."""
     if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
@@ -76,16 +76,16 @@ def _people(who: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Strict(BaseModel):
-    """Immutable, and strict about keys it does not know."""
+    """Base class of settings: immutable, and refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TargetSettings(Strict):
-    """A target is exactly one of the four."""
+    """One target: exactly one of `kubernetes`, `docker`, `host` and `ssh`."""
 
     kubernetes: KubernetesSettings | None = None
-    """A cluster, reached by its API."""
+    """A Kubernetes cluster, reached through its API server."""
     docker: DockerSettings | None = None
     """A Docker engine."""
     host: HostSettings | None = None
@@ -107,13 +107,13 @@ class RuleSettings(Strict):
     """One rule of the policy."""
 
     who: tuple[str, ...] = Field(min_length=1)
-    """User ids (`U…`), user groups (`@handle`, or `S…`), or `*`: everybody of the workspace who is no guest."""
+    """User ids (`U…`), user groups (`@handle`, or `S…`), or `*`: every member of the workspace except guests."""
     may: tuple[Literal["selftest", "flare", "tc", "*"], ...] = Field(min_length=1)
-    """Commands, or `*`."""
+    """Commands that the rule allows, or `*` for all commands."""
     on: tuple[str, ...] = Field(min_length=1)
-    """Names of targets, with `*` and `?`."""
+    """Names of targets; `*` and `?` are wildcards."""
     in_: tuple[str, ...] = Field(alias="in", min_length=1)
-    """Ids of channels (`C…`), or `*`."""
+    """Ids of channels (`C…`), or `*` for all channels."""
 
     @field_validator("who")
     @classmethod
@@ -132,16 +132,21 @@ class RuleSettings(Strict):
 
 
 class FlareApproval(Strict):
-    """Who approves the upload of a flare."""
+    """Who may approve the upload of a flare, and for how long."""
 
     by: tuple[str, ...] = ()
-    """User ids and user groups, as in a rule's `who`. Nobody, when it is empty: then no flare is ever uploaded."""
+    """User ids and user groups, as in a rule's `who`. When empty, nobody may approve, and no flare is ever uploaded."""
     four_eyes: bool = True
-    """Whoever asked for a flare may not approve it."""
+    """Whether the requester of a flare is not allowed to approve it, so that a second person must."""
     expires: SomeTime = timedelta(minutes=30)
-    """Counted from the request, whatever building the archive took."""
+    """How long a flare may be approved. Counted from the request, so the time to build the archive is included."""
     keep_copy: bool = False
-    """Whether the archive itself is put into the thread, once it was uploaded: with all that is in it, for all who may read there. The copy is read before the upload, of at most 64 MiB."""
+    """
+    Whether csm posts the archive itself in the thread after the upload.
+
+    Everyone who can read the thread can then read everything in the archive. The copy is read before the upload, and is
+    at most 64 MiB.
+    """
 
     @field_validator("by")
     @classmethod
@@ -150,38 +155,38 @@ class FlareApproval(Strict):
 
 
 class ApprovalSettings(Strict):
-    """Approvals by command."""
+    """Settings of approvals, by command."""
 
     flare: FlareApproval = FlareApproval()
-    """Of the archive that a flare would upload."""
+    """Approval of the archive that a flare would upload."""
 
 
 class Limits(Strict):
-    """What the bot may cost its targets. A waiting exec costs almost nothing, so the defaults are generous."""
+    """Concurrency limits and time limits. A waiting exec costs almost nothing, so the defaults are generous."""
 
     per_target: int = Field(default=1000, ge=1)
-    """Agents of one target that are asked at once, over all runs."""
+    """How many Agents of one target are checked at the same time, over all runs."""
     overall: int = Field(default=2000, ge=1)
-    """Agents of all targets that are asked at once."""
+    """How many Agents of all targets together are checked at the same time."""
     min_interval: Duration = timedelta(seconds=60)
-    """How long after a self-test was triggered on an Agent (before 7.65) its answer is taken again instead."""
+    """How long the result of a self-test that csm triggered (Agents before 7.65) is reused instead of a new one."""
     selftest_deadline: SomeTime = timedelta(seconds=60)
-    """How long one Agent's self-test may take."""
+    """Time limit for the self-test of one Agent."""
     status_deadline: SomeTime = timedelta(seconds=30)
-    """How long one Agent's status may take."""
+    """Time limit for the status of one Agent."""
     tc_deadline: SomeTime = timedelta(seconds=30)
-    """How long one node's evidence may take."""
+    """Time limit for collecting the evidence of one node."""
 
 
 class Retention(Strict):
-    """How long things are kept in the database, from the end of their run; `null` is for ever, as the audit is."""
+    """How long csm keeps data, from the end of the run. `null` keeps it for ever. The audit is always kept for ever."""
 
     runs: Duration | None = timedelta(days=90)
-    """Runs with their results, reports and posts; what Slack keeps of them is Slack's own retention."""
+    """Runs in the database, with results, reports and posts. Slack's own retention applies to the messages."""
     evidence: Duration | None = timedelta(days=30)
-    """The lines that Agents printed. Verdicts, reasons and finding codes stay as long as the run."""
+    """Lines that Agents printed, in the database. Verdicts, reasons and finding codes are kept as long as the run."""
     files: Duration | None = None
-    """Files that csm put into Slack's threads; the running bot deletes them there. `null` leaves them to Slack's own retention."""
+    """Files that csm posted in Slack; the running bot deletes them there. `null`: only Slack's own retention."""
 
     @model_validator(mode="after")
     def _files_are_known_as_long_as_their_run(self) -> Retention:
@@ -191,32 +196,32 @@ class Retention(Strict):
 
 
 class SlackSettings(Strict):
-    """How Slack reaches the bot."""
+    """How Slack's requests reach the bot."""
 
     transport: Literal["socket", "http"] = "socket"
     """`socket`: csm opens a websocket to Slack. `http`: Slack sends signed requests to `/slack/events`."""
     command: str = Field(default="/csm", pattern=r"^/[a-z0-9_-]{1,31}$")
-    """The slash command, as the app's manifest names it."""
+    """The slash command, as it is named in the app's manifest."""
     host: str = "127.0.0.1"
-    """Where to listen, for `http`."""
+    """The address to listen on, for `http`."""
     port: int = Field(default=3000, ge=0, le=65535)
     """The port to listen on, for `http`; 0 takes a free one."""
 
 
 class HealthSettings(Strict):
-    """Where `/livez`, `/readyz` and `/metrics` are. They hold no secret, and take no command."""
+    """Where `/livez`, `/readyz` and `/metrics` are served. They show no secret and accept no command."""
 
     host: str = "127.0.0.1"
-    """In a pod `0.0.0.0`, with a network policy around it."""
+    """The address to listen on. In a pod use `0.0.0.0`, with a network policy that restricts access."""
     port: int = Field(default=9090, ge=0, le=65535)
-    """0 takes a free one."""
+    """The port to listen on; 0 takes a free one."""
 
 
 class Settings(Strict):
-    """The whole file."""
+    """The keys at the top level of the file."""
 
     database_url: str = "sqlite:///csm.db"
-    """SQLite for one process, PostgreSQL for several replicas. A password is better given by `PGPASSWORD` or `~/.pgpass`."""
+    """SQLite for one process, PostgreSQL for several replicas. A password is safer in `PGPASSWORD` or `~/.pgpass`."""
     site: Literal[
         "datadoghq.com",
         "us3.datadoghq.com",
@@ -226,30 +231,30 @@ class Settings(Strict):
         "ap2.datadoghq.com",
         "ddog-gov.com",
     ] = "datadoghq.com"
-    """Datadog's site, for links to events. Where a flare goes is its Agent's own setting, and the review shows it."""
+    """The Datadog site, for links to events. Where a flare goes is set in the Agent; the review shows it."""
     targets: Mapping[
         Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=128)], TargetSettings
     ] = Field(min_length=1)
-    """By name, as people type it. Each is exactly one of `kubernetes`, `docker`, `host` and `ssh`."""
+    """Targets by name, as people type it. Each is exactly one of `kubernetes`, `docker`, `host` and `ssh`."""
     policy: tuple[RuleSettings, ...] = ()
-    """Who may do what on which targets in which channels. Denied unless a rule allows it."""
+    """Who may run which commands on which targets in which channels. Everything is denied unless a rule allows it."""
     approvals: ApprovalSettings = ApprovalSettings()
-    """Who approves what leaves a target."""
+    """Who may approve an upload from a target."""
     limits: Limits = Limits()
-    """What the bot may cost its targets."""
+    """Concurrency limits and time limits."""
     retention: Retention = Retention()
-    """How long things are kept."""
+    """How long csm keeps runs, evidence and files."""
     slack: SlackSettings = SlackSettings()
-    """How Slack reaches the bot."""
+    """How Slack's requests reach the bot."""
     health: HealthSettings | None = None
-    """Nothing listens when it is not given."""
+    """Where the health and metrics endpoints are served. Without it, nothing listens."""
 
     @field_validator("database_url")
     @classmethod
     def _usable_url(cls, value: str) -> str:
         try:
             url = sa.make_url(value)
-        except (sa.exc.ArgumentError, ValueError):  # their own words show the address, and a password with it
+        except (sa.exc.ArgumentError, ValueError):  # SQLAlchemy's messages show the URL with its password
             raise ValueError("is no address of a database; a password may need to be percent-encoded") from None
         match url.drivername:
             case "postgresql" | "postgresql+psycopg":
@@ -264,17 +269,17 @@ class Settings(Strict):
 
     @property
     def rules(self) -> Sequence[Rule]:
-        """The policy, as `bot.access.policy` reads it."""
+        """The rules of the policy, as `bot.access.policy` takes them."""
         return [Rule(who=rule.who, may=rule.may, on=rule.on, in_=rule.in_) for rule in self.policy]
 
     @property
     def approvers(self) -> Approvers:
-        """Who may approve a flare, as `bot.access.policy` reads it."""
+        """Who may approve a flare, as `bot.access.policy` takes it."""
         return Approvers(self.approvals.flare.by, self.approvals.flare.four_eyes)
 
 
 class Secrets(BaseSettings):
-    """What comes from the environment only."""
+    """Secrets, and Slack's API address: read from the environment only."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
@@ -285,7 +290,7 @@ class Secrets(BaseSettings):
 
     @classmethod
     def load(cls, transport: str) -> Secrets:
-        """Read and check. Raises `ConfigurationError` with every fault; values are never shown."""
+        """Read and check the environment. Raises `ConfigurationError` with every fault; values are never shown."""
         secrets = cls()
         faults = list(secrets._faults(transport))
         if faults:
@@ -294,7 +299,7 @@ class Secrets(BaseSettings):
 
     @classmethod
     def take(cls) -> None:
-        """Take them out of the environment, which the commands that csm runs on this host would inherit."""
+        """Remove the secrets from the environment: commands that csm runs on this host would inherit them."""
         for field in cls.model_fields.values():
             if field.annotation is SecretStr:
                 os.environ.pop(str(field.validation_alias), None)
@@ -366,7 +371,7 @@ def _secrets(text: str) -> Iterator[str]:
 def _translated(error: ValidationError, marked: LocatedYaml) -> Iterator[str]:
     details = error.errors()
     for detail in details:
-        # An item that is wrong is also missing from its list; once is enough.
+        # pydantic reports a list with a faulty item also as too short. Report only the item.
         within = [
             other for other in details if other is not detail and other["loc"][: len(detail["loc"])] == detail["loc"]
         ]
@@ -408,11 +413,11 @@ _PLAIN: Mapping[str, str] = {
     "bool_parsing": "it must be true or false",
     "bool_type": "it must be true or false",
 }
-"""What pydantic would say in Python's words."""
+"""Our words for pydantic's error types: pydantic's own messages use Python's terms."""
 
 
 def _keys(place: tuple[int | str, ...]) -> list[str]:
-    """The keys that are known at a place of the file."""
+    """Return the valid keys at a path in the file."""
     model: Any = Settings
     for part in place:
         if isinstance(part, int):
@@ -420,14 +425,14 @@ def _keys(place: tuple[int | str, ...]) -> list[str]:
         if isinstance(model, type) and issubclass(model, BaseModel):
             fields = {field.alias or name: field for name, field in model.model_fields.items()}
             model = _inner(fields[str(part)].annotation) if str(part) in fields else model
-        # A target's own name is a key of a mapping, and leads to the mapping's values.
+        # A target's own name is a key of a mapping, so `model` is already the model of the mapping's values.
     if isinstance(model, type) and issubclass(model, BaseModel):
         return [field.alias or name for name, field in model.model_fields.items()]
     return []
 
 
 def _inner(annotation: Any) -> Any:
-    """The model inside `X | None`, `tuple[X, ...]` or `Mapping[str, X]`."""
+    """Return the model inside `X | None`, `tuple[X, ...]` or `Mapping[str, X]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     found = [_inner(each) for each in get_args(annotation)]

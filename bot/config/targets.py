@@ -1,4 +1,4 @@
-"""The configuration's targets, as executors."""
+"""Creates the executors of the configured targets."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from handlers.executors.base import Executor
 
 
 def executors(settings: Settings) -> Mapping[str, Executor]:
-    """An executor for each target; nothing is connected yet."""
+    """Create an executor for each target, by name. Nothing is connected yet."""
     return {name: executor(name, target) for name, target in settings.targets.items()}
 
 
 def described(settings: Settings) -> Mapping[str, str]:
-    """What each target is, in words."""
+    """Return a description in words of each target, by name."""
     return {name: _described(target) for name, target in settings.targets.items()}
 
 
 def executor(name: str, target: TargetSettings) -> Executor:
-    """The executor of a target; nothing is connected yet."""
+    """Create the executor of a target. Nothing is connected yet."""
     # Imported when needed: the Kubernetes client alone costs a second to import.
     if target.kubernetes is not None:
         from handlers.executors.kubernetes import KubernetesExecutor

@@ -1,8 +1,8 @@
 """
-YAML that knows its lines, without YAML's surprises.
+Reads YAML with line numbers, without the implicit types of YAML 1.1.
 
-`on` and `no` are texts, a date is a text, and nothing is built by tags. Whatever a file holds, it is read or refused in
-time proportional to its size: aliases may share, and not repeat themselves.
+`on` and `no` are strings, a date is a string, and tags construct nothing. Any file is read or refused in time
+proportional to its size: aliases share a node, and never copy it.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import yaml
 from handlers.errors import ConfigurationError
 
 DEEPEST = 50
-"""Levels within one another. No configuration has ten."""
+"""Maximum depth of nesting. No configuration has ten levels."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocatedYaml:
-    """A file's values, and where they are."""
+    """The values of a file, with their line numbers."""
 
     values: Any
     root: yaml.MappingNode
 
     def line(self, place: tuple[int | str, ...]) -> int:
-        """The line of a place, or of the nearest thing around it that exists."""
+        """Return the line of a path of keys and indexes, or of the nearest parent that exists."""
         node: yaml.Node = self.root
         line = node.start_mark.line + 1
         for part in place:
@@ -45,7 +45,7 @@ class LocatedYaml:
         return line
 
     def duplicates(self) -> Iterator[str]:
-        """Keys that are given twice, as faults."""
+        """Yield a fault for each key that is given twice."""
         for mapping in _nodes(self.root):
             seen: dict[Any, int] = {}
             for key, _ in mapping.value if isinstance(mapping, yaml.MappingNode) else ():
@@ -56,7 +56,7 @@ class LocatedYaml:
 
 
 def read(text: str, *, source: str) -> LocatedYaml:
-    """Read a file that holds a mapping. Raises `ConfigurationError` with the line of what is no YAML, or too much of it."""
+    """Read a file that holds a mapping. Raises `ConfigurationError` with the line of invalid or too deep YAML."""
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
@@ -79,14 +79,14 @@ def read(text: str, *, source: str) -> LocatedYaml:
 
 class _Loader(yaml.SafeLoader):
     """
-    YAML 1.2's plain scalars. In 1.1 the policy's key `on` would be a boolean, 1:30 a number and 08 an error; and `<<`
-    would repeat what an alias only shares.
+    Loader with the plain scalars of YAML 1.2. In 1.1 the policy's key `on` would be a boolean, 1:30 a number and 08
+    an error; and `<<` would copy a node that an alias only shares.
     """
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as its base has it
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """See the base. Python's own limit would end the program."""
+        """See the base class. Refuses deep nesting, which would exceed Python's recursion limit and end the program."""
         self._depth = getattr(self, "_depth", 0) + 1
         if self._depth > DEEPEST:
             raise yaml.MarkedYAMLError(problem="it is nested too deeply.", problem_mark=self.get_mark())
@@ -111,7 +111,7 @@ def _tags(text: str) -> Iterator[str]:
 
 
 def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:
-    """Every node once, however many aliases lead to it, in the file's order."""
+    """Yield every node once, however many aliases refer to it, in the order of the file."""
     seen: set[int] = set()
     waiting = [root]
     while waiting:

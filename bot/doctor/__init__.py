@@ -1,6 +1,6 @@
 """
-`csm doctor`: everything that must be right before the first command, each fault with its mend.
+`csm doctor`: checks everything that must be right before the first command, and says how to fix each fault.
 
-`examination` puts the parts together: `environment` (database), `slack`, `targets`. Each asks the real thing, changes
-nothing, and takes no longer than its time limit; what could not be found out is `unknown`, never `pass`.
+`run_all` runs the checks of `database`, `slack` and `targets`. Each check uses the real system, changes nothing, and
+takes no longer than its time limit. What could not be determined is `unknown`, never `pass`.
 """

@@ -1,4 +1,4 @@
-"""The database: there, of a schema that this csm knows, and of one that it can write."""
+"""Checks the database: it is reachable, this version of csm knows its schema, and csm may write to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAME = "database"
 
 
 def look(database_url: str) -> Iterator[Check]:
-    """Look without changing anything: nothing is made, nothing is brought up to date. Blocks."""
+    """Check the database without changing it: nothing is created, nothing is migrated. Blocks."""
     url = sa.make_url(database_url)
     shown = url.render_as_string(hide_password=True)
     if not store.exists(database_url):
@@ -42,12 +42,12 @@ def look(database_url: str) -> Iterator[Check]:
 
 
 def _refused(engine: sa.Engine) -> str:
-    """Why it may not be written, or nothing: tried, and taken back before anybody could see it."""
+    """Return why it is not writable, or an empty string. Tries a write, and rolls it back before others see it."""
     with engine.connect() as connection:
         try:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-            elif not sa.inspect(connection).has_schema("dbos"):  # the durable engine's
+            elif not sa.inspect(connection).has_schema("dbos"):  # DBOS's schema
                 connection.execute(sa.schema.CreateSchema("dbos"))
             connection.exec_driver_sql("CREATE TABLE csm_doctor (tried INTEGER)")
             if sa.inspect(connection).has_table(runs.name):
@@ -64,7 +64,7 @@ def _reason(error: sa.exc.SQLAlchemyError) -> str:
 
 
 def exists(database_url: str) -> bool:
-    """Whether the tables are there, of this csm's schema. Blocks."""
+    """Whether the tables exist, in the schema version of this csm. Blocks."""
     if not store.exists(database_url):
         return False
     engine = make_engine(database_url)

@@ -1,4 +1,4 @@
-"""All looks at once, and what they found in the order in which people mend it."""
+"""Runs all checks of `csm doctor` at once, and returns the results in the order in which people fix the faults."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from handlers.model import Verdict
 from handlers.redaction import clean
 
 PATIENCE_S = 60.0
-"""For Slack, the database, and each target: whatever has not answered by then is `unknown`."""
+"""Time limit in seconds for Slack, the database, and each target. What has not answered by then is `unknown`."""
 CLOSING_S = 5.0
 
 
 async def examine(config: Path, *, patience_s: float = PATIENCE_S) -> Findings:
-    """Look at everything. Nothing is changed; one Agent of each target is asked for its version."""
+    """Run all checks. Nothing is changed; the version command is run on one Agent of each target."""
     try:
         settings = load(config)
     except ConfigurationError as error:
@@ -55,7 +55,7 @@ async def examine(config: Path, *, patience_s: float = PATIENCE_S) -> Findings:
 
 
 async def _audit(settings: Settings, told: Sequence[Entry]) -> AsyncGenerator[Check]:
-    """Keep what was run, where there is a database to keep it in; one is not made for that."""
+    """Record the commands that were run in the audit, if the database exists. It is not created for that."""
     if await asyncio.to_thread(database.exists, settings.database_url):
         store = await Store.open(settings.database_url)
         try:
@@ -96,7 +96,7 @@ async def _target(
 
 
 async def _patiently(name: str, look: AsyncGenerator[Check], patience_s: float) -> Sequence[Check]:
-    """What a look found in its time; an unknown for the rest, also when it fails itself."""
+    """Return what a check found within its time limit; adds an `unknown` when the time is up or the check raises."""
     found: list[Check] = []
     try:
         async with asyncio.timeout(patience_s), contextlib.aclosing(look):
@@ -104,23 +104,23 @@ async def _patiently(name: str, look: AsyncGenerator[Check], patience_s: float) 
                 found.append(check)  # noqa: PERF401 - what was found so far is kept when the time is up
     except TimeoutError:
         found.append(unknown(name, f"No answer within {patience_s:g} s.", "Check the network between csm and it."))
-    except Exception as error:  # noqa: BLE001 - one look that fails must not hide what the others found
+    except Exception as error:  # noqa: BLE001 - one check that raises must not hide what the others found
         said = f"It could not be looked at: {type(error).__name__}: {clean(str(error), max_chars=300)}"
         found.append(unknown(name, said, "Check its entry in the configuration."))
     return found
 
 
 async def _blocking(look: Callable[[], Iterator[Check]]) -> AsyncGenerator[Check]:
-    """A look that blocks, in a thread that nobody has to wait for: one that hangs must not hold up the program's end."""
+    """Run a blocking check in a daemon thread: a check that hangs must not keep the program from exiting."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Sequence[Check]] = loop.create_future()
 
     def work() -> None:
         try:
             outcome, found = done.set_result, list(look())
-        except Exception as error:  # noqa: BLE001 - handed to who waits
+        except Exception as error:  # noqa: BLE001 - raised again in the coroutine that waits
             outcome, found = done.set_exception, error  # type: ignore[assignment]
-        with contextlib.suppress(RuntimeError, asyncio.InvalidStateError):  # nobody waits any more
+        with contextlib.suppress(RuntimeError, asyncio.InvalidStateError):  # nothing waits for it any more
             loop.call_soon_threadsafe(lambda: done.done() or outcome(found))
 
     threading.Thread(target=work, name="look", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Slack: tokens, scopes, Socket Mode, and whether the people, groups and channels of the policy exist."""
+"""Checks Slack: tokens, scopes, Socket Mode, and whether the users, groups and channels of the policy exist."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from bot.slack.client import MANIFEST, refusal
 
 INSTALL = "Paste manifest.yml into the app's settings (App Manifest) and install the app again."
 SKEW_S = 60.0
-"""Signed requests are refused at five minutes; self-test results are judged by their age."""
+"""Maximum clock difference in seconds. Signed requests are refused at five minutes; self-tests are judged by age."""
 HELLO_S = 10.0
 _OUTAGE = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 async def look(settings: Settings, secrets: Secrets) -> AsyncGenerator[Check]:
-    """Look at everything of Slack's."""
+    """Run all checks of Slack."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20)) as session:
         client = connection.create_client(secrets.bot_token.get_secret_value(), secrets.api_url, session)
         scopes: frozenset[str] | None = None
@@ -99,7 +99,7 @@ def _scopes(granted: frozenset[str]) -> Iterator[Check]:
 
 
 async def _socket(client: AsyncWebClient, app_token: str, session: aiohttp.ClientSession) -> Check:
-    """Open a connection, wait for Slack's greeting, and close it at once: nothing is taken from the running bot."""
+    """Open a connection, wait for Slack's hello, and close it at once: nothing is taken from the running bot."""
     name = "slack.socket_mode"
     try:
         url = (await client.apps_connections_open(app_token=app_token))["url"]

@@ -1,4 +1,4 @@
-"""Targets: reachable, allowed, with Agents, of known versions, with a clock that agrees; and a command really runs."""
+"""Checks a target: reachable, permitted, has Agents of known versions, its clock agrees, and a command really runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from handlers.redaction import clean
 from handlers.version import from_tag
 
 SKEW_S = 30.0
-"""An Agent's results are judged by their time stamps."""
+"""Maximum clock difference in seconds: an Agent's results are judged by their time stamps."""
 COMMAND = Limits(deadline_s=20, max_bytes=64 * 1024)
 
 TOO_MUCH = (
@@ -36,11 +36,11 @@ TOO_MUCH = (
     Right("impersonate", "users"),
     Right("create", "pods", "exec", namespace="kube-system"),
 )
-"""What csm never does. Whoever steals its account could."""
+"""Rights that csm never uses. An attacker who steals its account could use them."""
 
 
 async def look(target: str, executor: Executor, tell: Callable[[Entry], None]) -> AsyncGenerator[Check]:
-    """Look at one target. `tell` takes what the audit must know: which command was run on which Agent."""
+    """Check one target. `tell` receives the audit entry: which command was run on which Agent."""
     if isinstance(executor, KubernetesExecutor):
         async for check in _rights(target, executor):
             yield check
@@ -132,7 +132,7 @@ def _agents(target: str, agents: Sequence[Agent]) -> Sequence[Check]:
 
 
 async def _command(target: str, executor: Executor, agents: Sequence[Agent], tell: Callable[[Entry], None]) -> Check:
-    """Ask one Agent for its version: harmless, and the only way to know that commands, and sudo, work."""
+    """Run the version command on one Agent: harmless, and the only way to know that commands, and sudo, work."""
     name = f"target.{target}.command"
     agent = next((agent for agent in agents if agent.phase == "Running"), None)
     if agent is None:

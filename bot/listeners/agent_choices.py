@@ -1,4 +1,4 @@
-"""The Agents of the targets, to choose from: those that failed their last self-test first. Remembered for a moment."""
+"""The Agents offered in the flare form: those that failed their last self-test first. Cached for `TTL_S`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from handlers.executors.base import Executor
 from handlers.model import Verdict
 
 TTL_S = 30.0
-"""How long a list is good: as long as somebody types into a form."""
+"""How long a list is cached: about as long as somebody types into a form."""
 
 SELFTESTS_S = 24 * 3600.0
-"""How old a self-test's answer may be to count."""
+"""Maximum age of a self-test result that counts for the order."""
 
 
 class AgentChoices:
-    """Asks each target once for many questions."""
+    """Lists and caches the Agents of each target, so that many suggestions cost one request."""
 
     def __init__(self, targets: Mapping[str, Executor], store: Store) -> None:
         self._targets = targets
@@ -27,7 +27,7 @@ class AgentChoices:
         self._known: dict[str, tuple[float, asyncio.Task[Sequence[AgentChoice]]]] = {}
 
     async def agents(self, target: str) -> Sequence[AgentChoice]:
-        """The Agents of a target. Raises a `handlers.errors.TargetError`."""
+        """The Agents of a target, worst last self-test first. Raises a `handlers.errors.TargetError`."""
         at, task = self._known.get(target, (0.0, None))
         failed = task is not None and task.done() and (task.cancelled() or task.exception() is not None)
         if task is None or failed or time.monotonic() - at > TTL_S:

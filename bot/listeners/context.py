@@ -1,4 +1,4 @@
-"""What every listener needs: who is asking, what they may do, and where to hand it over."""
+"""Listener context: what every listener needs to identify users, authorise them, accept runs and answer."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from bot.storage.store import Accepted, RunRequest, Store
 from handlers.model import Platform
 
 RUN_COMMANDS = ("selftest", "flare", "tc")
-"""Commands that make a run, as far as they exist."""
+"""Commands that start a run."""
 
 
 @dataclass(frozen=True)
 class ListenerContext:
-    """The parts behind the listeners."""
+    """The services that the listeners use."""
 
     runs: RunEngine
     store: Store
@@ -39,22 +39,22 @@ class ListenerContext:
     messenger: Messenger
     errands: BackgroundTasks
     targets: Mapping[str, str]
-    """What each target is, in words: `Kubernetes, context prod-a`."""
+    """Description of each target, by name: `Kubernetes, context prod-a`."""
     slash: str
     """The slash command: `/csm`."""
     platforms: Mapping[str, Platform]
     fleets: AgentChoices
 
     async def decide(self, user: str, command: str, target: str, channel: str) -> Decision:
-        """What the policy says, right now."""
+        """The policy's decision at this moment."""
         return self.policy.decide(await self.directory.person(user), command, target, channel)
 
     async def visible_targets(self, user: str, channel: str) -> Collection[str]:
-        """The targets that a person may do anything with here."""
+        """The targets on which the user may do at least something in this channel."""
         return self.policy.visible_targets(await self.directory.person(user), channel, list(self.targets))
 
     async def refuse(self, user: str, channel: str, what: str, why: str, *, target: str = "", run: str = "") -> Payload:
-        """Refuse, on the record: the refusal is in the audit before its author reads it."""
+        """Refuse a command. The refusal is in the audit before the user reads it."""
         entry = Entry(
             "command.refused", user, channel, run=run, command=what, target=target, outcome="refused", detail=why
         )
@@ -63,7 +63,7 @@ class ListenerContext:
         return ephemeral.refusal(why)
 
     def remember(self, entry: Entry) -> None:
-        """Put something harmless into the audit, which nobody waits for."""
+        """Write an audit entry in the background, for harmless events that need not be audited before the answer."""
         metrics.COMMANDS.labels(_word(entry), entry.event.partition(".")[2]).inc()
         self.errands.run(self.store.note(entry), name=f"audit {entry.event}")
 
@@ -80,7 +80,7 @@ class ListenerContext:
         case_id: str = "",
         email: str = "",
     ) -> tuple[RunRequest, Accepted]:
-        """Make a run durable. Slack's trigger id names the invocation, so a repeated delivery is the same run."""
+        """Accept a run durably. Its id comes from Slack's trigger id, so a repeated delivery is the same run."""
         request = RunRequest(
             id=run_id(trigger_id),
             command=command,
@@ -101,25 +101,25 @@ class ListenerContext:
 
 
 def _word(entry: Entry) -> str:
-    """The command's name, as a label: whatever people type makes no new one."""
+    """The command's name as a metric label. What users type must not create new labels."""
     word = entry.command.partition(" ")[0]
     return word if word in parser.USAGE or word in {"again", "share"} else "other"
 
 
 def run_id(invocation: str) -> str:
-    """A run's id, the same for the same invocation: `r-` and ten characters that are easy to read out."""
+    """The run id of an invocation, always the same: `r-` and ten characters that are easy to read out."""
     digest = base64.b32encode(hashlib.sha256(invocation.encode()).digest()).decode().lower()
     return f"r-{digest[:10]}"
 
 
 def origin(body: Mapping[str, Any]) -> tuple[str, str]:
-    """Who clicked, and in which channel."""
+    """The user who clicked, and the channel."""
     channel = (body.get("channel") or {}).get("id") or (body.get("container") or {}).get("channel_id") or ""
     return str(body["user"]["id"]), str(channel)
 
 
 def tell(desk: ListenerContext, body: Mapping[str, Any], answer: Payload | None) -> None:
-    """Say something to whoever clicked, where they clicked, without holding the ack up."""
+    """Post an ephemeral answer to the user who clicked, where they clicked, in the background to not delay the ack."""
     if answer is None:
         return
     user, channel = origin(body)
@@ -128,7 +128,7 @@ def tell(desk: ListenerContext, body: Mapping[str, Any], answer: Payload | None)
 
 
 def _thread(body: Mapping[str, Any]) -> str | None:
-    """The thread of a reply that was clicked in. Of a thread's first message nobody knows where it was clicked."""
+    """The thread of a reply that was clicked. `None` for a first message: it may have been clicked in the channel."""
     message = body.get("message") or {}
     thread = message.get("thread_ts")
     return str(thread) if thread and thread != message.get("ts") else None

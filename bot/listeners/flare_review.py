@@ -1,8 +1,8 @@
 """
-`/csm flare`, the modal that asks what the line did not say, and the buttons of the review card.
+`/csm flare`, the modal that asks for missing arguments, and the buttons of the review card.
 
-Every click is authorised at the time of the click, and counts only if the store says so: what a card shows may be
-older than what was decided meanwhile.
+Every click is authorised at the time of the click, and takes effect only if the store accepts it: a card may show an
+older state than the store.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class FlareForm:
-    """What a person asked for, as far as it is known; kept in the modal while they fill in the rest."""
+    """A flare request as far as it is known; kept in the modal while the user fills in the rest."""
 
     target: str
     agent: str
@@ -44,17 +44,17 @@ class FlareForm:
     response_url: str
 
     def to_json(self) -> str:
-        """For `private_metadata`."""
+        """Serialise for `private_metadata`."""
         return json.dumps(self.__dict__)
 
     @classmethod
     def from_json(cls, text: str) -> FlareForm:
-        """From `private_metadata`."""
+        """Parse from `private_metadata`."""
         return cls(**json.loads(text))
 
 
 def register(app: AsyncApp, desk: ListenerContext) -> None:
-    """Take the modal and the card's buttons."""
+    """Register the listeners of the modals and of the card's buttons."""
 
     @app.action("flare.approve")
     async def approve(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ def register(app: AsyncApp, desk: ListenerContext) -> None:
 
 
 async def ask(desk: ListenerContext, body: Mapping[str, Any], line: parser.FlareCommand) -> Payload | None:
-    """Do what the line says, or open a modal that asks for what it does not say."""
+    """Accept the flare, or open a modal that asks for the arguments that the line does not give."""
     user, channel = str(body["user_id"]), str(body["channel_id"])
     decision = await desk.decide(user, "flare", line.target, channel)
     if not decision.allowed:
@@ -99,7 +99,7 @@ async def ask(desk: ListenerContext, body: Mapping[str, Any], line: parser.Flare
     one_agent = line.agent or desk.platforms[line.target] is Platform.HOST
     if one_agent and email:
         return await _accept(desk, user, asked, invocation=str(body["trigger_id"]))
-    # The trigger lasts three seconds, and finding the Agents may take longer: so a view that says so comes first.
+    # The trigger is valid for three seconds, and finding the Agents may take longer, so a loading view comes first.
     view = await desk.messenger.open_view(str(body["trigger_id"]), modal.loading(asked.target, asked.to_json()))
     if not view:
         example = f"flare {line.target}/<agent> --email <address>"
@@ -109,7 +109,7 @@ async def ask(desk: ListenerContext, body: Mapping[str, Any], line: parser.Flare
 
 
 async def _fill(desk: ListenerContext, view: str, asked: FlareForm) -> None:
-    """Put the form in the place of the loading view."""
+    """Replace the loading view by the form."""
     try:
         agents = await desk.fleets.agents(asked.target)
         form = modal.form(asked.target, agents, asked.to_json(), agent=asked.agent, case=asked.case, email=asked.email)
@@ -119,7 +119,7 @@ async def _fill(desk: ListenerContext, view: str, asked: FlareForm) -> None:
 
 
 async def _suggested(desk: ListenerContext, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The Agents whose name holds what was typed; only those of a target that the person may use."""
+    """The Agents whose name contains what was typed; none of a target that the user may not use."""
     asked = FlareForm.from_json(body["view"]["private_metadata"])
     decision = await desk.decide(str(body["user"]["id"]), "flare", asked.target, asked.channel)
     if not decision.allowed:
@@ -131,7 +131,7 @@ async def _suggested(desk: ListenerContext, body: Mapping[str, Any]) -> dict[str
 
 
 async def _submitted(desk: ListenerContext, body: Mapping[str, Any], view: Mapping[str, Any]) -> dict[str, str]:
-    """Start what the form says. Returns what is wrong with it, by block."""
+    """Accept the flare of a submitted form. Returns the errors of the form, by block."""
     asked = FlareForm.from_json(view["private_metadata"])
     values = modal.values(view["state"]["values"])
     user = str(body["user"]["id"])
@@ -150,7 +150,7 @@ async def _submitted(desk: ListenerContext, body: Mapping[str, Any], view: Mappi
 
 def _faults(agent: str, case: str, email: str) -> Mapping[str, str]:
     faults = {"agent": "" if agent else "Choose an Agent."}
-    # Each for itself, so that a fault is shown where it is.
+    # One field at a time, so that each error is shown at its own block.
     for block, given in (("case", {"case": case, "email": "a@b.example"}), ("email", {"email": email})):
         try:
             FlareRequest(**given)
@@ -160,7 +160,7 @@ def _faults(agent: str, case: str, email: str) -> Mapping[str, str]:
 
 
 def _usable(email: str) -> str:
-    """An address of a profile, if it is one that an Agent takes."""
+    """The email address of a Slack profile, or an empty string if an Agent would not accept it."""
     try:
         return FlareRequest(email=email).email
     except UsageError:
@@ -186,15 +186,15 @@ async def _accept(desk: ListenerContext, user: str, asked: FlareForm, *, invocat
 
 
 async def decide(desk: ListenerContext, body: Mapping[str, Any], decision: str, value: str) -> Payload | None:
-    """Record the click, if it counts. Returns what its author alone is told."""
+    """Record the decision of a click, if it takes effect. Returns an ephemeral answer for the user who clicked."""
     return await _decide(desk, body, _Decision(decision, *_run_and_hash(value)))
 
 
 async def confirmed(desk: ListenerContext, body: Mapping[str, Any], view: Mapping[str, Any]) -> dict[str, str]:
     """
-    Record the approval of an archive that goes to a host that is none of Datadog's, with the host that was typed.
+    Record the approval of an archive that goes to a host that is not Datadog's, with the host that was typed.
 
-    Returns what is wrong with what was typed, by block. What else keeps it from counting is told in the thread.
+    Returns the errors of what was typed, by block. Any other reason why it has no effect is posted in the thread.
     """
     asked = _Confirming(**json.loads(view["private_metadata"]))
     typed = modal.typed_host(view["state"]["values"])
@@ -208,19 +208,19 @@ async def confirmed(desk: ListenerContext, body: Mapping[str, Any], view: Mappin
 
 @dataclass(frozen=True)
 class _Decision:
-    """What a person wants to be recorded."""
+    """A decision that a user wants to record."""
 
     decision: str
     """`approve` or `decline`."""
     run: str
     sha256: str
     host: str = ""
-    """The host that was typed, where it is none of Datadog's."""
+    """The host that was typed, where it is not Datadog's."""
 
 
 @dataclass(frozen=True)
 class _Confirming:
-    """What is being approved; kept in the modal while the host is typed."""
+    """The archive that is being approved; kept in the modal while the host is typed."""
 
     run: str
     sha256: str
@@ -229,7 +229,7 @@ class _Confirming:
 
 
 async def _decide(desk: ListenerContext, body: Mapping[str, Any], wanted: _Decision) -> Payload | None:
-    """Whether the person may, whether it can still be decided, whether a host is to be named; then the record."""
+    """Check that the user may decide, that it is still possible, and whether a host must be typed; then record it."""
     try:
         row = await desk.runs.approvals.get(wanted.run)
         if row is None:
@@ -248,7 +248,7 @@ async def _decide(desk: ListenerContext, body: Mapping[str, Any], wanted: _Decis
 
 
 async def _refusal(desk: ListenerContext, body: Mapping[str, Any], row: Approval, wanted: _Decision) -> Payload | None:
-    """Why the person may not decide this, on the record; `None` when they may."""
+    """Why the user may not decide this, with an entry in the audit; `None` when they may."""
     user, channel = origin(body)
     may = desk.policy.may_approve if wanted.decision == "approve" else desk.policy.may_decline
     allowed = may(await desk.directory.person(user), row.requested_by)
@@ -260,19 +260,19 @@ async def _refusal(desk: ListenerContext, body: Mapping[str, Any], row: Approval
 
 
 async def _record(desk: ListenerContext, body: Mapping[str, Any], row: Approval, wanted: _Decision) -> Payload | None:
-    """Put the decision into the store, where it counts or comes too late."""
+    """Record the decision in the store. Returns why it had no effect, or `None`."""
     user, channel = origin(body)
     if await desk.runs.decide(
         row.run, wanted.decision, sha256=wanted.sha256, by=user, where=channel, confirmed_host=wanted.host
     ):
-        return None  # the card says it, in a moment and to everybody
+        return None  # the card will show it to everybody
     desk.errands.run(desk.runs.show_record(row.run), name=f"show the record of {row.run}")
     again = await desk.runs.approvals.get(row.run)
     return ephemeral.said(_too_late(again or row, wanted.sha256))
 
 
 def _must_name_a_host(row: Approval, wanted: _Decision) -> bool:
-    """Whether this approval is of the archive that waits, and lacks the host where that goes."""
+    """Whether this approves the waiting archive without naming the host, not Datadog's, to which the archive goes."""
     waits = row.state is State.WAITING and row.review is not None and row.review.sha256 == wanted.sha256
     foreign = row.review.foreign_host if row.review is not None else ""
     return waits and wanted.decision == "approve" and wanted.host != foreign
@@ -299,7 +299,7 @@ def _run_and_hash(value: str) -> tuple[str, str]:
 
 
 def _too_late(row: Approval, sha256: str) -> str:
-    """Why a click did not count."""
+    """Why a click had no effect."""
     if row.review is not None and row.review.sha256 != sha256:
         return "This button was for another archive than the one that is waiting. Nothing was decided."
     if row.decided_by:
@@ -312,7 +312,7 @@ def _too_late(row: Approval, sha256: str) -> str:
 
 
 async def prepare_again(desk: ListenerContext, body: Mapping[str, Any], run: str) -> Payload | None:
-    """Another run for the same Agent and case; one for each card, however often it is clicked."""
+    """Accept another run for the same Agent and case; one per card, however often it is clicked."""
     user, channel = origin(body)
     record = await desk.store.run(run)
     if record is None:

@@ -19,11 +19,11 @@ from bot.storage.audit import Entry
 from handlers.errors import UsageError
 
 SHARE_PATIENCE_S = 2.0
-"""A submission is answered within three seconds, so that a refusal shows in the modal."""
+"""Timeout for the post: the modal shows a refusal only if its submission is answered within three seconds."""
 
 
 def register(app: AsyncApp, desk: ListenerContext) -> None:
-    """Take the buttons and the Share modal."""
+    """Register the listeners of the buttons and of the Share modal."""
 
     @app.action("run.cancel")
     async def run_cancel(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ async def _again(desk: ListenerContext, body: dict[str, Any], run: str) -> Paylo
 
 
 async def _share(desk: ListenerContext, user: str, view: dict[str, Any]) -> str:
-    """Post a run's verdict into the chosen channel. Returns what is wrong, for the modal."""
+    """Post a run's verdict into the chosen channel. Returns the error for the modal, or an empty string."""
     run, asked_in = view["private_metadata"].split(" ", 1)
     chosen = view["state"]["values"]["channel"]["channel"].get("selected_conversation") or ""
     record = await desk.store.run(run)

@@ -1,4 +1,4 @@
-"""The slash command: one line of the command language."""
+"""The slash command: parses a line of the command language and executes it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bot.storage.store import RunRecord
 from handlers.errors import CsmError, UsageError
 
 MAKING_RUNS = (parser.CheckCommand, parser.FlareCommand, parser.CancelCommand)
-"""What the audit tells of by its own events."""
+"""Commands that have their own audit events, so that no `command.answered` is written for them."""
 
 AVAILABLE = (*RUN_COMMANDS, "targets", "runs", "show", "cancel", "help")
 
 
 def register(app: AsyncApp, desk: ListenerContext) -> None:
-    """Take the slash command, and say so when another one reaches us."""
+    """Register the slash command, and an error answer for any other slash command."""
 
     @app.command(desk.slash)
     async def csm(ack: AsyncAck, command: dict[str, Any]) -> None:
@@ -40,9 +40,9 @@ def register(app: AsyncApp, desk: ListenerContext) -> None:
 
 async def answer_to(desk: ListenerContext, body: Mapping[str, Any]) -> Payload | None:
     """
-    Do what a line asks for, and return what its author alone is to see.
+    Execute a line. Returns the ephemeral answer for its author.
 
-    `None` when the answer is the run's own message.
+    `None` when the answer is the run message.
     """
     user, channel, line = str(body["user_id"]), str(body["channel_id"]), str(body.get("text") or "")
     try:
@@ -101,7 +101,7 @@ async def _run(
 
 
 def joined(record: RunRecord | None) -> Payload | None:
-    """What a person is told whose command joins a run that is on."""
+    """The answer to a command that joined a run in progress; `None` if it did not."""
     if record is None:
         return None
     ago_s = max(0.0, time.time() - record.request.accepted_at)
@@ -139,7 +139,7 @@ def _shown(record: RunRecord) -> Payload:
 
 
 async def cancel(desk: ListenerContext, run: str, user: str, channel: str) -> Payload:
-    """Ask a run to stop, for somebody who may."""
+    """Cancel a run, if the user may. Raises `UsageError` for an unknown run."""
     record = await desk.store.run(run)
     person = await desk.directory.person(user)
     if record is None:

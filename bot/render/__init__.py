@@ -1,5 +1,5 @@
 """
-A run's progress and report as people and programs read them: Slack blocks, terminal, text, JUnit.
+Views of a run's progress and report: Slack blocks, terminal, text, JUnit.
 
-Everything here is pure: no input or output but the console that it is given, and no clock.
+Everything here is pure: no input or output except to the console that is passed in, and no clock.
 """

@@ -1,4 +1,4 @@
-"""What only one person sees: refusals, usage errors, help, lists, and the Share modal. Each is `{"text", "blocks"}`."""
+"""Messages to one person: refusals, usage errors, help, lists. Each is `{"text", "blocks"}`. And the Share modal."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from handlers.model import Report
 Payload = dict[str, Any]
 _MOST_LINES = 30
 _MENTION = re.compile(r"&lt;([@#][UWCGD][A-Z0-9]{2,20})&gt;")
-"""People and channels, as the policy's reasons name them."""
+"""Mentions of users and channels in the policy's reasons, after escaping."""
 
 
 def refusal(text: str) -> Payload:
-    """The policy's answer: why not, and who could."""
+    """A refusal by the policy: why, and who is allowed."""
     words = "⛔ Not allowed: " + _MENTION.sub(r"<\1>", mrkdwn(text, 2000))
     return _payload(words, section(words))
 
 
 def usage_error(error: UsageError, slash: str) -> Payload:
-    """What was wrong with the line, and a line that would have worked, with the command as it is typed (`/csm`)."""
+    """What was wrong with the line, and a line that would have worked. `slash` is the command as typed (`/csm`)."""
     said = f"⚠️ {mrkdwn(str(error), 2000)}"
     if not error.example:
         return _payload(said, section(said))
@@ -35,12 +35,12 @@ def usage_error(error: UsageError, slash: str) -> Payload:
 
 
 def notice(text: str) -> Payload:
-    """A plain answer."""
+    """An answer from plain text, which is escaped."""
     return _payload(mrkdwn(text, 2000), section(mrkdwn(text, 2000)))
 
 
 def said(text: str) -> Payload:
-    """An answer that is mrkdwn already: made of our own words, people and times."""
+    """An answer that is mrkdwn already, made of csm's own words, mentions and times."""
     return _payload(text, section(text))
 
 
@@ -50,26 +50,26 @@ def run_shown(lines: Sequence[str]) -> Payload:
 
 
 def help_text(lines: Sequence[str]) -> Payload:
-    """The command language, one line each."""
+    """The command language, one line per command."""
     return _list("What csm can do", lines, "No help is available.")
 
 
 def targets_list(lines: Sequence[str]) -> Payload:
-    """The targets that the person may use, one line each."""
+    """The targets that the person may use, one per line."""
     return _list("Targets", lines, "There is no target that you may use here.")
 
 
 def runs_list(reports: Sequence[Report | str]) -> Payload:
-    """Recent runs, newest first; a string stands for itself (a run that has not ended)."""
+    """Recent runs, newest first. A string is shown as it is (a run that has not ended)."""
     lines = [each if isinstance(each, str) else _run_line(each) for each in reports]
     return _list("Recent runs", lines, "There is no run yet.")
 
 
 def joined(run: str, permalink: str, since: datetime | float) -> Payload:
     """
-    The line was typed while the same run was on.
+    Says that the same run is in progress, and that the person has joined it.
 
-    `since`: when that one began, or how many seconds ago.
+    `since`: when that run began, as a time or as seconds ago.
     """
     ago = f"{duration(since)} ago" if isinstance(since, int | float) else f"at {since:%H:%M:%S} UTC"
     url = safe_link(permalink)
@@ -80,7 +80,7 @@ def joined(run: str, permalink: str, since: datetime | float) -> Payload:
 
 
 def share_modal(run: str, private_metadata: str) -> dict[str, Any]:
-    """The modal that asks for a channel. Submitted as `share.submit`; the answer is `values.channel.channel`."""
+    """The modal that asks for a channel. Its callback id is `share.submit`; the channel is `values.channel.channel`."""
     if len(private_metadata) > 3000:
         raise ValueError("Slack accepts at most 3,000 characters of private_metadata")
 
@@ -119,7 +119,7 @@ def _run_line(report: Report) -> str:
 
 
 def _list(heading: str, lines: Sequence[str], none: str) -> Payload:
-    # Each line is one line, so that a name with a line break cannot pose as another entry.
+    # Keep each entry on one line: a name with a line break must not look like another entry.
     shown = [mrkdwn(one_line(plain(line, 400))) for line in lines[:_MOST_LINES]] or [none]
     blocks = [section("\n".join([f"*{heading}*", *shown[:15]]))]
     if shown[15:]:

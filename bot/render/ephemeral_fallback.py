@@ -1,4 +1,4 @@
-"""What the person is told when the channel cannot be."""
+"""The message to the requester when csm cannot post in the channel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WHY = {
 
 
 def not_posted(where: str, error: str) -> Post:
-    """`error` is Slack's word for why the run's message was refused (chat.postMessage, errors)."""
+    """Say that nothing was run, and why. `error` is Slack's code for the refused message (chat.postMessage, errors)."""
     why = _WHY.get(error, f"Slack refused csm's message here: {mrkdwn(error, 100)}.")
     said = f"⚠️ {mrkdwn(where, 200)} was not asked, since the answer could not be posted. {why}"
     return fit(Post("not posted", said, (section(said),)))

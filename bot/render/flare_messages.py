@@ -1,8 +1,8 @@
 """
-A flare in Slack: the run's message while it goes on and when it has ended, the review card, and the card as the record.
+Slack messages of a flare: the run's message during and after the run, the review card, and the card as the record.
 
-The card holds what a person must know to decide: what leaves, where to, for whom, what in it looks sensitive, and until
-when the question stands. Once it is decided the same card says who decided, when, and what came of it.
+The card shows what a person must know to decide: what would be uploaded, where to, for whom, what in it looks
+sensitive, and until when it may be approved. After the decision the same card shows who decided, when, and the outcome.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from bot.render.thread import safe_link
 from handlers.model import FlareReview, Report
 
 MOST_FILES = 8
-"""Files that the card names; the whole list is attached."""
+"""How many sensitive files the card names; the whole list is attached."""
 
 PORTAL = "https://help.datadoghq.com/hc/requests/"
-"""Where Datadog shows a case to whoever may see it."""
+"""Address of a support case at Datadog, for those who may see it; the case id is appended."""
 
 LEFT_BEHIND = frozenset({"flare.left_behind", "flare.may_be_left_behind"})
-"""The findings that say where an archive lies, or may lie."""
+"""Codes of the findings that say where an archive is, or may be, left on the target."""
 
 _GLYPHS: Mapping[str, tuple[str, str]] = {
     "uploaded": ("✅", "Uploaded"),
@@ -42,17 +42,17 @@ _GLYPHS: Mapping[str, tuple[str, str]] = {
     "failed": ("❌", "The upload failed"),
     "in_doubt": ("❔", "It is not known whether it was uploaded"),
 }
-"""By ending: a glyph and the words beside it."""
+"""Glyph and words for each ending of a flare."""
 
 _PERHAPS_THERE = frozenset({"uploaded", "in_doubt"})
-"""Endings after which an archive may be with Datadog, so `Prepare again` comes with a warning."""
+"""Endings after which Datadog may have an archive, so `Prepare again` shows a warning first."""
 
 
 # -- the run's message --------------------------------------------------------------------------------------
 
 
 def progress(moment: FlareProgress) -> Post:
-    """The run's message while the archive is built, waited for and uploaded."""
+    """The run's message while the archive is built, waits for approval or is uploaded."""
     heading = f"{mrkdwn(title('flare', moment.target), 200)} for {_case(moment.case)}"
     asked = f", asked by {person(moment.requested_by)}"
     state = f"⏳ {mrkdwn(moment.step)}"
@@ -68,7 +68,7 @@ def progress(moment: FlareProgress) -> Post:
 
 
 def closing(report: Report, ending: str, decided_by: str, cancelled_by: str = "") -> Post:
-    """The run's message when it has ended: the outcome."""
+    """The run's message after the run has ended: the outcome."""
     glyph, words = _GLYPHS.get(ending) or (verdict(report.verdict).split()[0], "Not uploaded")
     heading = f"{glyph} {words}: {mrkdwn(title('flare', report.target), 200)}"
     lines = [f"*{heading}*", *_outcome(report, ending)]
@@ -88,7 +88,7 @@ def closing(report: Report, ending: str, decided_by: str, cancelled_by: str = ""
 def card(
     run: str, where: str, requested_by: str, review: FlareReview, expires_at: float, *, buttons: bool = True
 ) -> Post:
-    """What there is to decide about. Without buttons until it is known where the card is."""
+    """The review card: what there is to decide about. Without buttons until it is known where the card was posted."""
     if not buttons:
         said = f"⏳ The review of the archive of {mrkdwn(where, 200)} is on its way"
         return fit(Post("review", f"{said}.", (*_alarm(review), section(said), *_facts(review, requested_by))))
@@ -111,7 +111,7 @@ def card(
 
 
 def record(report: Report, review: FlareReview, *, ending: str, decided_by: str, decided_at: float | None) -> Post:
-    """The same card once it is decided: by whom, when, and what came of it."""
+    """The review card after the decision: who decided, when, and the outcome."""
     glyph, words = _GLYPHS.get(ending, ("⚠️", "Not uploaded"))
     heading = f"{glyph} {words}"
     lines = [f"*{heading}*"]
@@ -128,25 +128,25 @@ def record(report: Report, review: FlareReview, *, ending: str, decided_by: str,
 
 
 def file_list(run: str, review: FlareReview) -> File:
-    """Everything that is in the archive, with what looks sensitive, as text."""
+    """A text file that lists all files in the archive, with what looks sensitive in each."""
     return File(f"csm-{run}-files.txt", "Files of the archive", text.file_list(review), "text")
 
 
 def clock(at: float) -> str:
-    """A moment as each reader's own clock has it."""
+    """A time that Slack shows in each reader's own time zone."""
     there = datetime.fromtimestamp(at, UTC)
     return f"<!date^{int(at)}^{{time}}|{there:%H:%M} UTC>"
 
 
-# -- how -------------------------------------------------------------------------------------------------------
+# -- helpers ---------------------------------------------------------------------------------------------------
 
 
 def _alarm(review: FlareReview) -> Iterator[Block]:
-    """The card's first line, where the archive does not go to Datadog or nobody can tell."""
+    """The first lines of the card, if the archive does not go to Datadog or its destination is unknown."""
     for number, sentence in enumerate(text.alarm(review)):
         said = mrkdwn(sentence, 600)
         if host := mrkdwn(review.foreign_host, 300):
-            said = said.replace(host, f"`{host}`")  # Slack makes no link of what is code
+            said = said.replace(host, f"`{host}`")  # Slack makes no link of text in code format
         yield section(said if number else f"🚨 *{said}*")
 
 
@@ -205,7 +205,7 @@ def _why(review: FlareReview) -> str:
 
 
 def _outcome(report: Report, ending: str) -> list[str]:
-    """What came of it, in the Agent's words or ours, with the case where there is one, and what to do."""
+    """The lines on the outcome: the support case, if any, the reason in the Agent's or csm's words, and what to do."""
     result = next(iter(report.agents), None)
     flare = result.flare if result else None
     lines = []
@@ -224,7 +224,7 @@ def _outcome(report: Report, ending: str) -> list[str]:
 
 
 def _leftover(report: Report) -> Iterator[Block]:
-    """Where the archive still lies, and how to remove it."""
+    """Where the archive still is on the target, and how to remove it."""
     findings = [finding for result in report.agents for finding in result.findings if finding.code in LEFT_BEHIND]
     for finding in findings[:1]:
         yield section(f"{mrkdwn(finding.summary, 500)} To remove it:")
@@ -257,7 +257,7 @@ def _decisions(run: str, where: str, review: FlareReview) -> Sequence[dict[str, 
     decline = _confirm(
         "Decline the upload?", f"{what}: nothing is uploaded, and the archive stays there.", "Decline", style="danger"
     )
-    # A modal follows, in which the host is typed, where it is none of Datadog's.
+    # For a host other than Datadog's, a modal follows instead, in which the person types the host.
     more = {} if review.foreign_host else {"confirm": approve}
     return [
         button("Approve", "flare.approve", value, style="danger" if review.foreign_host else "primary", **more),

@@ -1,6 +1,6 @@
 """
-The modals of a flare: which Agent, which case, whose e-mail address (`flare.submit`); and, before an archive goes to a
-host that is none of Datadog's, which host that is (`flare.confirm`).
+The modals of a flare: the form for Agent, case and e-mail address (`flare.submit`), and the confirmation of the host
+before an archive goes to a host other than Datadog's (`flare.confirm`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from bot.render.post import section
 from handlers.model import FlareReview, Verdict
 
 MOST_OPTIONS = 100
-"""Of a select (docs.slack.dev: reference/block-kit/block-elements/select-menu-element); larger fleets are typed."""
+"""
+Maximum options of a select (docs.slack.dev: reference/block-kit/block-elements/select-menu-element).
+
+With more Agents than this, the person types a part of the name.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentChoice:
-    """An Agent to choose, and what its last self-test said, if there was one."""
+    """An Agent that the form offers, with the verdict of its last self-test, if there was one."""
 
     name: str
     verdict: Verdict | None = None
@@ -27,7 +31,7 @@ class AgentChoice:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What was filled in."""
+    """The submitted values of the form."""
 
     agent: str
     case: str
@@ -35,12 +39,12 @@ class Values:
 
 
 def loading(target: str, private_metadata: str) -> dict[str, Any]:
-    """The view while the Agents are being found."""
+    """The view while csm finds the Agents."""
     return _view(target, private_metadata, [section(f"⏳ Finding the Agents of {mrkdwn(target, 200)}")])
 
 
 def failed(target: str, why: str) -> dict[str, Any]:
-    """The view when there is nothing to choose from."""
+    """The view when there is no Agent to choose from."""
     return _view(target, "", [section(f"❔ {mrkdwn(why, 2000)}")])
 
 
@@ -53,7 +57,7 @@ def form(
     case: str = "",
     email: str = "",
 ) -> dict[str, Any]:
-    """The form. `agents` as they are to be offered, those that fail first."""
+    """The form. `agents` are offered in the given order: put those that fail first."""
     blocks: list[dict[str, Any]] = []
     if agent:
         blocks.append(section(f"Agent: *{mrkdwn(agent, 200)}*"))
@@ -73,7 +77,7 @@ def form(
 
 
 def confirm_host(review: FlareReview, private_metadata: str) -> dict[str, Any]:
-    """Asks whoever approves to type the host where the archive goes, which is none of Datadog's."""
+    """The modal in which the approver types the host where the archive goes, if it is not Datadog's."""
     host = mrkdwn(review.foreign_host, 300)
     words = (
         f"🚨 *This archive does not go to Datadog.* The Agent sends it to `{host}`. Whoever runs that host gets everything"
@@ -86,19 +90,19 @@ def confirm_host(review: FlareReview, private_metadata: str) -> dict[str, Any]:
 
 
 def typed_host(state: Mapping[str, Any]) -> str:
-    """The host that was typed (`view.state.values`), as `FlareReview.foreign_host` has it."""
+    """Return the host that was typed (`view.state.values`), in the form of `FlareReview.foreign_host`."""
     typed = (state.get("host", {}).get("flare.host") or {}).get("value") or ""
     return str(typed).strip().lower()
 
 
 def suggestions(agents: Sequence[AgentChoice], typed: str) -> dict[str, Any]:
-    """What an external select shows for what was typed: options, those that fail first."""
+    """The options of an external select that match the typed text, in the order of `agents`."""
     found = [choice for choice in agents if typed.lower() in choice.name.lower()]
     return {"options": [_option(choice) for choice in found[:MOST_OPTIONS]]}
 
 
 def values(state: Mapping[str, Any]) -> Values:
-    """What was submitted (`view.state.values`)."""
+    """Return the submitted values (`view.state.values`)."""
 
     def typed(block: str) -> str:
         return str((state.get(block, {}).get(f"flare.{block}") or {}).get("value") or "").strip()
@@ -137,7 +141,7 @@ def _is_bad(choice: AgentChoice) -> bool:
 
 def _option(choice: AgentChoice) -> dict[str, Any]:
     text = f"{GLYPHS[choice.verdict]} {choice.name}" if choice.verdict else choice.name
-    # A value has at most 150 characters; a longer name is refused when it is submitted, not cut into another one.
+    # Slack allows 150 characters in a value. A longer name is cut, and refused later because no Agent has that name.
     return {"text": _words(text, 75), "value": choice.name[:150]}
 
 

@@ -1,4 +1,4 @@
-"""The review of a flare's archive as plain text: what leaves, where to, for whom, and what in it looks sensitive."""
+"""A flare's review as plain text: what would be uploaded, where to, for whom, and what in it looks sensitive."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from handlers.model import FlareFile, FlareReview
 
 
 def review_text(review: FlareReview, where: str, expires_at: float) -> str:
-    """The whole review, the list of files included. Ends with a newline."""
+    """The whole review, including the list of files. Ends with a newline."""
     return "\n".join(_lines(review, where, expires_at)) + "\n"
 
 
 def alarm(review: FlareReview) -> tuple[str, ...]:
-    """What must be read first, where the archive does not go to Datadog or nobody can tell: sentences, plain text."""
+    """Warnings to show first, if the archive does not go to Datadog or its destination is unknown: plain sentences."""
     if host := review.foreign_host:
         return (
             f"NOT DATADOG: this archive would go to {host}, which is none of Datadog's hosts.",
@@ -31,7 +31,7 @@ def alarm(review: FlareReview) -> tuple[str, ...]:
 
 
 def file_list(review: FlareReview) -> str:
-    """Everything that is in the archive, with what looks sensitive. Ends with a newline."""
+    """All files in the archive, with what looks sensitive in each. Ends with a newline."""
     return "\n".join([*_head(review), "", *_files(review)]) + "\n"
 
 
@@ -56,7 +56,7 @@ def in_bytes(number: int) -> str:
 
 
 def kinds(found: Mapping[str, int]) -> str:
-    """`2 api_key, 1 password`, the most first; plain text."""
+    """`2 api_key, 1 password`: most frequent first, at most eight; plain text."""
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{number} {one_line(kind, 60)}" for kind, number in ranked[:8])
 

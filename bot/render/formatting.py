@@ -1,9 +1,9 @@
 """
-Words and characters that every rendering shares: glyphs, durations, lists of names, and making foreign text harmless.
+Text helpers that all renderings share: glyphs, durations, lists of names, and the sanitising of foreign text.
 
-*Foreign* is whatever did not come from this program: evidence, names, reasons, what a person typed. It enters Slack's
-mrkdwn only through `mrkdwn()`, and every other place only through `plain()`.
-Escaping as `docs.slack.dev: messaging/formatting-message-text` asks: `&`, `<` and `>`, nothing else.
+*Foreign* text is all text that did not come from this program: evidence, names, reasons, what a person typed. It enters
+Slack's mrkdwn only through `mrkdwn()`, and every other output only through `plain()`.
+Escaping as `docs.slack.dev: messaging/formatting-message-text` requires: `&`, `<` and `>`, nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GLYPHS: Mapping[Verdict, str] = {
 COMMANDS: Mapping[str, str] = {"selftest": "Self-test", "flare": "Flare", "tc": "tc check"}
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])")
-# C0 but tab and newline, C1, surrogates, non-characters, and the marks that reorder text.
+# C0 except tab and newline, C1, surrogates, non-characters, and the marks that reorder text.
 _UNWANTED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
 )
@@ -32,25 +32,25 @@ _USER_ID = re.compile(r"[UW][A-Z0-9]{7,20}")
 
 
 def cut(text: str, limit: int, *, note: str = " …") -> str:
-    """At most `limit` characters, and `note` at the end when some are missing."""
+    """Cut to at most `limit` characters, with `note` at the end when some are missing."""
     return text if len(text) <= limit else text[: max(0, limit - len(note))] + note
 
 
 def plain(text: str, limit: int = 2000) -> str:
     """Foreign text without control characters, escape sequences and reordering marks; at most `limit` characters."""
-    # Cut first, so that a line of 12 MB costs no more than a short one.
+    # Cut first, so that a line of 12 MB costs no more time than a short one.
     head = text[: limit * 2 + 200].replace("\r\n", "\n").replace("\r", "\n")
     found = _UNWANTED.sub("", _ANSI.sub("", head))
     return cut(found + ("…" if len(text) > len(head) else ""), limit)
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """The same on one line."""
+    """As `plain()`, on one line."""
     return cut(" ".join(plain(text, limit * 2).split()), limit)
 
 
 def escape(text: str) -> str:
-    """Slack's three escapes."""
+    """Escape `&`, `<` and `>` for Slack."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -101,7 +101,7 @@ def some(names: Sequence[str], most: int = 5) -> str:
 
 
 def verdict(found: Verdict) -> str:
-    """A glyph and the word."""
+    """`✅ pass`: a glyph and the word."""
     return f"{GLYPHS[found]} {found.value}"
 
 
@@ -112,5 +112,5 @@ def counted(counts: Mapping[Verdict, int], *, glyphs: bool = True) -> str:
 
 
 def unique(items: Iterable[str]) -> tuple[str, ...]:
-    """In the order of their first appearance."""
+    """Return the items without duplicates, in the order of their first appearance."""
     return tuple(dict.fromkeys(items))

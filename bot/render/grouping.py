@@ -1,7 +1,7 @@
 """
-Equal things together, worst first: outcomes, findings, commands.
+Groups equal outcomes, findings, tables and commands of a report, worst first.
 
-A thousand Agents with one fault are one line; that is what makes a report readable in a thread.
+A thousand Agents with the same fault become one line, so that a report can be read in a thread.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from handlers.model import AgentResult, Finding, Report, Step, Table, Verdict, w
 
 @dataclass(frozen=True)
 class Outcome:
-    """Agents with the same verdict for the same reason. All that pass are one group."""
+    """Agents with the same verdict for the same reason. All Agents that pass are one group."""
 
     verdict: Verdict
     reason: str
-    """Empty where the group's Agents gave different ones."""
+    """Empty when the Agents of the group have different reasons."""
     agents: tuple[str, ...]
     limits: str = ""
-    """What the evidence of these Agents cannot show, in a sentence or two."""
+    """What the evidence of these Agents cannot show, in one or two sentences."""
 
 
 @dataclass(frozen=True)
 class FindingGroup:
-    """One finding code, and the Agents that it concerns, worst first."""
+    """One finding code, and the Agents that have this finding, worst first."""
 
     code: str
     finding: Finding
-    """The representative: of the worst Agent that has evidence."""
+    """The representative finding: that of the worst Agent that has evidence."""
     representative: AgentResult
     agents: tuple[str, ...]
     advice: tuple[str, ...]
     steps: tuple[Step, ...]
-    """Of every installation concerned, without repetition."""
+    """The steps for every installation concerned, without duplicates."""
     docs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ExecutedCommand:
-    """One command line, where it ran and why."""
+    """One command line, where it ran, and why."""
 
     argv: tuple[str, ...]
     container: str | None
@@ -52,7 +52,7 @@ class ExecutedCommand:
 
 
 def outcomes(report: Report) -> Sequence[Outcome]:
-    """Outcomes worst first, then the largest."""
+    """Return the outcomes, worst first, then the largest."""
     found: dict[tuple[Verdict, str], list[AgentResult]] = {}
     for result in worst_first(report.agents):
         key = (result.verdict, "" if result.verdict is Verdict.PASS else result.reason)
@@ -70,7 +70,12 @@ def outcomes(report: Report) -> Sequence[Outcome]:
 
 
 def findings(report: Report) -> Sequence[FindingGroup]:
-    """One group per code: the severest first, then on the worst Agents, then what weighs most, then the most widespread."""
+    """
+    Return one group per finding code.
+
+    The groups are sorted by severity, then by the worst verdict of their Agents, then by the verdict that the code
+    implies, then by how many Agents have the finding.
+    """
     found: dict[str, list[tuple[AgentResult, Finding]]] = {}
     for result in worst_first(report.agents):
         for finding in result.findings:
@@ -80,16 +85,16 @@ def findings(report: Report) -> Sequence[FindingGroup]:
 
 @dataclass(frozen=True)
 class TableGroup:
-    """One table that is the same on several Agents, and where."""
+    """One table that is equal on several Agents, and these Agents."""
 
     table: Table
     count: int
-    """Places, over all Agents."""
+    """How many places (see `Table.places`), over all Agents."""
     agents: tuple[str, ...]
 
 
 def tables(report: Report) -> Sequence[TableGroup]:
-    """Equal tables together: the worst first, then the most widespread."""
+    """Group equal tables: the worst first, then the most widespread."""
     found: dict[tuple[object, ...], list[tuple[AgentResult, Table]]] = {}
     for result in worst_first(report.agents):
         for table in result.tables:
@@ -105,7 +110,7 @@ def tables(report: Report) -> Sequence[TableGroup]:
 
 
 def commands(report: Report) -> Sequence[ExecutedCommand]:
-    """Commands by how many Agents they ran on; the ones that verdicts rest on come first."""
+    """Return the commands. Those that verdicts rest on come first, then those that ran on the most Agents."""
     found: dict[tuple[tuple[str, ...], str | None, str], list[str]] = {}
     primary = {(result.argv, result.container) for result in report.agents}
     for result in report.agents:
@@ -143,7 +148,7 @@ def _rank(code: str, members: Sequence[tuple[AgentResult, Finding]]) -> tuple[in
 
 
 def _common_limits(results: Sequence[AgentResult]) -> str:
-    """What is hidden in all; where that differs by version, from how long to how long."""
+    """The limits of these results; if they differ by Agent version, the range of the time that is hidden."""
     limits = unique(result.limits for result in results if result.limits)
     hidden = [result.hidden_s for result in results if result.hidden_s is not None]
     if len(limits) <= 1 or not hidden:
@@ -153,7 +158,7 @@ def _common_limits(results: Sequence[AgentResult]) -> str:
 
 
 def _common_reason(results: Sequence[AgentResult]) -> str:
-    """The reason of all; for checks that the Agents made themselves, between when and when."""
+    """The common reason, or for checks that the Agents ran themselves, the range of their ages; else empty."""
     reasons = unique(result.reason for result in results)
     if len(reasons) == 1:
         return reasons[0]

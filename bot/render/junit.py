@@ -9,12 +9,12 @@ from xml.etree import ElementTree as ET
 from bot.render.formatting import one_line, plain
 from handlers.model import AgentResult, Report, Verdict, worst_first
 
-# What XML 1.0 cannot hold (https://www.w3.org/TR/xml/#charsets).
+# Characters that XML 1.0 does not allow (https://www.w3.org/TR/xml/#charsets).
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def to_junit(report: Report) -> str:
-    """`fail` is a failure, `unknown` an error, `skipped` is skipped; `pass` and `warn` pass, as the exit status does."""
+    """`fail` is a failure, `unknown` an error, `skipped` is skipped; `pass` and `warn` pass, as in the exit status."""
     verdicts = [result.verdict for result in report.agents]
     totals = {
         "tests": str(len(verdicts)),
@@ -23,7 +23,8 @@ def to_junit(report: Report) -> str:
         "skipped": str(verdicts.count(Verdict.SKIPPED)),
         "time": f"{report.duration_s:.3f}",
     }
-    # What no Agent's own case says: nothing was observed, or not everything. It must not look like a suite without faults.
+    # The report is `unknown`, but no Agent's case says so: nothing was observed, or not everything. Add an error, so
+    # that it does not look like a suite without faults.
     unsaid = report.verdict is Verdict.UNKNOWN and not {Verdict.UNKNOWN, Verdict.FAIL} & set(verdicts)
     if unsaid:
         totals |= {"tests": str(len(verdicts) + 1), "errors": "1"}

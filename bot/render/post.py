@@ -1,9 +1,9 @@
 """
-One Slack message, one file, and the budget that no message may exceed.
+A Slack message, a file, and the size limits of a message.
 
 Limits: `docs.slack.dev: reference/block-kit/blocks` (per block); `chat.update` refuses a text of more than 4,000
 characters; the whole message has an undocumented cap of about 13,200 characters (`slackapi/bolt-js#2509`:
-`msg_blocks_too_long` although each block is legal), so that everything together stays below 11,000.
+`msg_blocks_too_long` although each block is legal), so `fit` keeps the whole message below 11,000.
 """
 
 from __future__ import annotations
@@ -30,43 +30,43 @@ _SHORT_TEXT: Mapping[str, int] = {"title": 100, "text": 300, "confirm": 30, "den
 
 @dataclass(frozen=True)
 class Post:
-    """A message. `key` names it within its run, so that posting it twice can be noticed."""
+    """A message. `key` identifies it within its run, so that a second post of it can be detected."""
 
     key: str
     text: str
-    """The full meaning, for notifications and screen readers; mrkdwn, so already escaped."""
+    """The full content, for notifications and screen readers; mrkdwn, so already escaped."""
     blocks: tuple[Block, ...]
 
 
 @dataclass(frozen=True)
 class File:
-    """A file for the thread. `snippet_type` is Slack's, and empty where the file is too large for a snippet (1 MB)."""
+    """A file for the thread. `snippet_type` is Slack's; it is empty if the file is too large for a snippet (1 MB)."""
 
     name: str
     title: str
     content: str
     snippet_type: str
     data: bytes = b""
-    """Instead of `content`, where it is no text."""
+    """Used instead of `content` when the file is not text."""
 
 
 def section(text: str) -> Block:
-    """A section of mrkdwn in which nothing is linked by itself."""
+    """A section of mrkdwn in which Slack creates no links by itself (`verbatim`)."""
     return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
 
 
 def context(text: str) -> Block:
-    """Small print."""
+    """A context block: small text."""
     return {"type": "context", "elements": [{"type": "mrkdwn", "text": text, "verbatim": True}]}
 
 
 def header(text: str) -> Block:
-    """A heading; plain text, which Slack does not parse."""
+    """A header block: plain text, which Slack does not parse."""
     return {"type": "header", "text": {"type": "plain_text", "text": text, "emoji": True}}
 
 
 def preformatted(text: str) -> Block:
-    """Text to read or copy as it is. Structural, so that nothing in it is parsed."""
+    """Text to read or copy as it is. Rich text, so that Slack parses nothing in it."""
     return {
         "type": "rich_text",
         "elements": [{"type": "rich_text_preformatted", "elements": [{"type": "text", "text": text}]}],
@@ -79,7 +79,7 @@ def rich_line(*elements: dict[str, Any]) -> Block:
 
 
 def button(label: str, action_id: str, value: str, **more: Any) -> dict[str, Any]:
-    """A button; `more` is `style`, `confirm`."""
+    """A button; `more` takes `style` and `confirm`."""
     text = {"type": "plain_text", "text": label, "emoji": True}
     return {"type": "button", "text": text, "action_id": action_id, "value": value[:2000], **more}
 
@@ -90,19 +90,19 @@ def actions(*buttons: dict[str, Any]) -> Block:
 
 
 def shorten(text: str, limit: int, *, note: str = _NOTE) -> str:
-    """At most `limit` characters, never ending within an entity or a `<…>`, and saying that something is missing."""
+    """Cut to at most `limit` characters, never within an entity or a `<…>`, with `note` at the end when cut."""
     if len(text) <= limit:
         return text
     return _PARTIAL.sub("", text[: max(0, limit - len(note))]) + note
 
 
 def size(post: Post) -> int:
-    """What counts against the budget: the text and the blocks as JSON, which is more than what Slack counts."""
+    """The size in characters of the text and of the blocks as JSON, which is more than what Slack counts."""
     return len(post.text) + sum(map(_weight, post.blocks))
 
 
 def fit(post: Post) -> Post:
-    """The same post within every limit. What had to go is replaced by a note that the rest is in the file."""
+    """Return the post within every limit. What was cut is replaced by a note that the rest is in the files."""
     text = shorten(post.text, MOST_TEXT).strip() or "csm"
     blocks = [bounded for bounded in map(_bounded, post.blocks) if bounded]
     whole = replace(post, text=text, blocks=tuple(blocks))
@@ -112,7 +112,7 @@ def fit(post: Post) -> Post:
 
 
 def _within(blocks: Sequence[Block], room: int) -> Sequence[Block]:
-    """As many blocks as there is room for. Buttons always stay: without Cancel a run could not be ended."""
+    """Return as many blocks as fit. The last row of buttons always stays: without Cancel a run could not be ended."""
     note = context(f"… {REST_IN_FILE}")
     last = [block for block in blocks if block["type"] == "actions"][-1:]
     left = room - _weight(note) - sum(map(_weight, last))
@@ -137,7 +137,7 @@ def _weight(block: Block) -> int:
 
 
 def _bounded(block: Block, *, most: int = MOST_SECTION) -> Block | None:
-    """The block within its own limits, or `None` when nothing is left of it."""
+    """Return the block within its own limits, or `None` when nothing of it is left."""
     kind = block["type"]
     if kind in {"section", "header"}:
         limit = min(most, MOST_HEADER if kind == "header" else MOST_SECTION)

@@ -1,4 +1,4 @@
-"""How far a run has come, as both the Slack message and the terminal show it."""
+"""The progress of a run, as the Slack message and the terminal show it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from handlers.model import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A moment of a run."""
+    """The progress of a check run at one moment."""
 
     run: str
     command: str
@@ -22,13 +22,13 @@ class Progress:
     started: datetime
     elapsed_s: float = 0.0
     total: int | None = None
-    """How many Agents are asked; `None` while they are being found."""
+    """How many Agents are checked; `None` while csm finds them."""
     counts: Mapping[Verdict, int] = field(default_factory=dict)
     running: tuple[str, ...] = ()
-    """Agents that have not answered yet, the longest-running first."""
+    """Agents without a result yet, the longest-running first."""
     cancelling: bool = False
     notes: tuple[str, ...] = ()
-    """What else people should know meanwhile: `resumed after a restart`."""
+    """Other facts for the people who wait: `resumed after a restart`."""
 
     @property
     def done(self) -> int:
@@ -38,7 +38,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class FlareProgress:
-    """A moment of a flare."""
+    """The progress of a flare at one moment."""
 
     run: str
     target: str
@@ -48,10 +48,10 @@ class FlareProgress:
     """Digits; empty for a new case."""
     elapsed_s: float
     expires_at: float
-    """Seconds since the epoch: until when it may be approved."""
+    """When the approval expires, in seconds since the epoch."""
     state: str
     """`building`, `waiting` or `uploading`."""
     step: str
-    """What is being done, in words."""
+    """The current step, in words."""
     ending: bool = False
-    """Whether it is being ended without an upload."""
+    """Whether the flare is being ended without an upload."""

@@ -1,8 +1,8 @@
 """
-A run in Slack: the one message in the channel, which fills up and becomes the verdict.
+A run's message in the Slack channel: it shows the progress, then the verdict.
 
-The thread below it is `bot.render.thread`; what only one person sees is `bot.render.ephemeral`. Both are re-exported
-here, so that callers need one name. Glyph and word together, never a colour or an emoji alone
+The thread below it is in `bot.render.thread`, messages to one person are in `bot.render.ephemeral`. Both are
+re-exported here, so that callers need one import. Glyph and word together, never a colour or an emoji alone
 (`docs.slack.dev: surfaces/app-design`, accessibility).
 """
 
@@ -44,7 +44,7 @@ _BAR = 12
 
 
 def opening(progress: Progress) -> Post:
-    """The message while the run is on."""
+    """The run's message while the run is in progress."""
     heading = _title(progress.command, progress.target)
     asked = f", asked by {person(progress.requested_by)}" if progress.requested_by else ""
     state = _state(progress)
@@ -69,7 +69,7 @@ def opening(progress: Progress) -> Post:
 
 
 def closing(report: Report) -> Post:
-    """The same message when the run has ended: the verdict."""
+    """The run's message after the run has ended: the verdict."""
     heading = f"{verdict(report.verdict)}: {_title(report.command, report.target)}"
     counts = counted(report.counts) or "No Agent was examined"
     why = "\n".join(_matters(report))
@@ -86,7 +86,7 @@ def closing(report: Report) -> Post:
 
 
 def failed(progress: Progress, reason: str, remedy: str) -> Post:
-    """The same message when no Agent could be examined at all: why, and what to do."""
+    """The run's message when no Agent could be checked at all: why, and what to do."""
     heading = f"{verdict(Verdict.UNKNOWN)}: {_title(progress.command, progress.target)} could not be run"
     small = f"Run `{mrkdwn(progress.run, 60)}`"
     small += f", asked by {person(progress.requested_by)}" if progress.requested_by else ""
@@ -102,7 +102,7 @@ def failed(progress: Progress, reason: str, remedy: str) -> Post:
 
 
 def share(report: Report, permalink: str, by: str) -> Post:
-    """For another channel: the verdict, the worst outcomes and the link to the thread."""
+    """The message for another channel: the verdict, the worst outcomes and the link to the thread."""
     heading = f"{verdict(report.verdict)}: {_title(report.command, report.target)}"
     counts = counted(report.counts) or "No Agent was examined"
     bad = [group for group in outcomes(report) if group.verdict.badness > Verdict.PASS.badness]
@@ -152,7 +152,7 @@ def _cancel(progress: Progress) -> dict[str, object]:
 
 
 def _matters(report: Report) -> list[str]:
-    """The lines that matter: why, and for a check with several findings the worst three of them."""
+    """The reason of the verdict, or for `tc` with several findings the worst three of them."""
     groups = [group for group in findings(report) if group.finding.severity.badness > Severity.LOW.badness]
     if report.command != "tc" or report.reason or len(groups) < 2:
         return [_why(report)]
@@ -163,7 +163,7 @@ def _matters(report: Report) -> list[str]:
 
 
 def _why(report: Report) -> str:
-    """One line: the report's own reason, or the worst group's."""
+    """One line: the report's own reason, or that of the worst outcome."""
     if report.reason:
         return mrkdwn(report.reason)
     group = next(iter(outcomes(report)), None)

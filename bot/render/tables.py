@@ -1,4 +1,4 @@
-"""A table in letters of one width: for preformatted blocks, terminals and text files."""
+"""A table in fixed-width columns: for preformatted blocks, terminals and text files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _GAP = "  "
 
 
 def lines(table: Table) -> Sequence[str]:
-    """The heading and the rows, in columns."""
+    """The column headings and the rows, in columns."""
     rows = [[one_line(cell, MOST_CELL) for cell in row] for row in (table.columns, *table.rows[:MOST_ROWS])]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [_GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def heading(group: TableGroup) -> str:
-    """`❌ fail: lxc* (veth), host namespace: 212 devices on 4 Agents (lxc1, lxc2 and 210 more)`, plain."""
+    """`❌ fail: lxc* (veth), host namespace: 212 devices on 4 Agents (lxc1, lxc2 and 210 more)`."""
     names = some(group.table.places, 3) if group.count <= len(group.table.places) else _first(group)
     what = "device" if group.count == 1 else "devices"
     return f"{verdict(group.table.verdict)}: {one_line(group.table.title, 80)}, {group.count} {what} on {agents(len(group.agents))} ({names})"

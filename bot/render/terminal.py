@@ -1,7 +1,7 @@
 """
-A run in a terminal: live progress, the report, and a Slack thread as text.
+Terminal output of a run: live progress, the report, and a Slack thread as text.
 
-Foreign text reaches Rich only as `Text`, never as markup, and without control characters.
+Foreign text is passed to Rich only as `Text`, never as markup, and without control characters.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _STYLES = {
 
 
 def report(console: Console, report: Report) -> None:
-    """Verdict, Agents worst first (grouped where there are many), findings with what to do, commands."""
+    """Print the verdict, the Agents worst first (grouped if there are many), findings with what to do, commands."""
     head = Text(f"{verdict(report.verdict)}: {title(report.command, report.target)}", _STYLES[report.verdict])
     console.print(head)
     if report.reason:
@@ -66,9 +66,10 @@ def report(console: Console, report: Report) -> None:
 
 class LiveProgress:
     """
-    Shows a run while it is on. A context manager.
+    Shows the progress of a run. A context manager.
 
-    On a terminal one bar that is redrawn; elsewhere a line when five seconds of the run have passed, and at its ends.
+    On a terminal it redraws one bar. Elsewhere it prints a line at the start, at the end, and when at least five
+    seconds have passed since the last line.
     """
 
     def __init__(self, console: Console) -> None:
@@ -89,7 +90,7 @@ class LiveProgress:
             self._live.stop()
 
     def update(self, progress: Progress) -> None:
-        """Show this moment of the run."""
+        """Show the current progress."""
         if self._live:
             self._live.update(_moment(progress), refresh=True)
             return
@@ -180,7 +181,7 @@ def _finding(console: Console, group: FindingGroup) -> None:
     for step in group.steps:
         label = f"{one_line(step.platform, 40)}: {one_line(step.title)}" if step.title else one_line(step.platform, 40)
         console.print(Text(label, "italic"))
-        # No box around it and no wrapping: it is there to be copied.
+        # No box around it and no wrapping, so that it can be copied.
         console.print(Text(plain(step.snippet, 8000)), soft_wrap=True)
     for link in group.docs:
         console.print(Text(f"See {one_line(link, 1000)}"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The report as text without colours or escape sequences: the `.txt` file of a thread, and pipes."""
+"""The report as text without colours or escape sequences: for the `.txt` file of a thread, and for pipes."""
 
 from __future__ import annotations
 

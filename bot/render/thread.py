@@ -1,7 +1,7 @@
 """
 The thread below a finished run: what failed and where, every finding with what to do, the commands, the files.
 
-At most seven posts whatever the report holds; the rest is in the files, and the posts say so.
+The thread has at most seven posts for any report. The rest is in the files, and the posts say so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PLATFORMS = {
 
 
 def thread(report: Report, *, events_url: str | None = None) -> Sequence[Post]:
-    """`summary`, `tables`, up to four `finding:<code>`, `commands`: in the order in which they are posted."""
+    """Return the posts in order: `summary`, `tables`, up to four `finding:<code>`, `commands`."""
     groups = findings(report)
     shown = groups[:MOST_FINDINGS]
     posts = [_summary(report, len(groups) - len(shown)), *_tables(report), *map(_finding, shown)]
@@ -46,7 +46,7 @@ def thread(report: Report, *, events_url: str | None = None) -> Sequence[Post]:
 
 
 def files(report: Report) -> Sequence[File]:
-    """The whole report: for programs, and to read."""
+    """Return the whole report as JSON for programs and as text for people, and the evidence files."""
     name = f"csm-{_safe(report.run)}"
     what = title(report.command, report.target)
     return [
@@ -57,7 +57,7 @@ def files(report: Report) -> Sequence[File]:
 
 
 def evidence_files(report: Report) -> Sequence[File]:
-    """What the verdicts rest on: a document for each outcome, to be judged again with `csm tc --evidence`."""
+    """Return the evidence of the verdicts: one document per outcome. `csm tc --evidence` can judge it again."""
     what = title(report.command, report.target)
     return [
         _file(
@@ -72,7 +72,7 @@ def evidence_files(report: Report) -> Sequence[File]:
 
 
 def safe_link(url: str) -> str:
-    """The address with anything that could end a link encoded; empty when it is no web address."""
+    """Return the URL with all that could end a link encoded; empty when it is not http(s) or is too long."""
     if len(url) > 2500 or not re.match(r"https?://[A-Za-z0-9]", url):
         return ""
     found = quote(url, safe=":/?#[]@!$&'()*+,;=%~")
@@ -117,7 +117,7 @@ def _summary(report: Report, hidden: int) -> Post:
 
 
 def _tables(report: Report) -> Sequence[Post]:
-    """What was looked at, alike together."""
+    """The devices that were checked, with equal ones grouped."""
     groups = tables(report)
     if not groups:
         return []

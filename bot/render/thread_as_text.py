@@ -1,4 +1,4 @@
-"""A Slack thread, as `conversations.replies` returns it, as text for a terminal."""
+"""Converts a Slack thread, as `conversations.replies` returns it, to text for a terminal."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _MENTION = re.compile(r"<([@#!])([^|<>]+)(?:\|([^<>]*))?>")
 
 def thread_as_text(messages: Sequence[Mapping[str, Any]], names: Mapping[str, str] = {}) -> str:
     """
-    Each message with who wrote it; replies are indented. Ends with a newline.
+    Return each message with its author; replies are indented. Ends with a newline.
 
-    `names` says what a user's id is shown as; Slack's own clients look that up too.
+    `names` maps a user id to the name to show for it; Slack's own clients look it up too.
     """
     root = str(messages[0].get("ts", "")) if messages else ""
     lines: list[str] = []
@@ -81,7 +81,7 @@ def _inline(element: Mapping[str, Any]) -> str:
 
 
 def _said(text: str) -> str:
-    """Slack's mrkdwn as people read it."""
+    """Convert Slack's mrkdwn to plain text, as people see it."""
     found = _LINK.sub(r"\2 (\1)", text)
     found = _DATE.sub(r"\1", found)
     found = _MENTION.sub(lambda match: match[1].replace("!", "@") + (match[3] or match[2]), found)

@@ -1,4 +1,4 @@
-"""A run's end that was asked for elsewhere: through another process, in another terminal, or in an earlier life of this one."""
+"""Watches for a run's cancellation requested elsewhere: another process, another terminal, an earlier instance."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from handlers.ports import Clock
 log = structlog.get_logger(__name__)
 
 LOOK_S = 1.0
-"""How soon it is noticed."""
+"""Poll interval, in seconds."""
 
 
 @contextlib.asynccontextmanager
 async def cancellable(store: Store, clock: Clock, run: str, cancel: Callable[[], None]) -> AsyncIterator[None]:
-    """While the block runs, look whether somebody has asked for the run's end; then call `cancel`, once."""
+    """While the block runs, poll whether the run was cancelled; then call `cancel`, once."""
 
     async def watch() -> None:
         while not await _is_cancelled(store, run):
@@ -38,6 +38,6 @@ async def _is_cancelled(store: Store, run: str) -> bool:
     try:
         return bool(await store.cancelled_by(run))
     except Exception:
-        # Whether a database that is away for a moment is the run's end is for the steps to say, not for a look.
+        # A database that is unavailable for a moment must not end the run from here: its steps decide that.
         log.exception("run.watch_failed", run=run)
         return False

@@ -1,9 +1,9 @@
 """
-One examination of a target: find its Agents, ask each, keep every answer as it comes, report.
+One check of a target: find its Agents, run the command on each, store every result as it arrives, report.
 
-Both the durable runs of Slack and the terminal's commands use this. It may be entered again at any time
-with the same request, after a crash: the Agents are those that were found the first time, and those that
-have answered are not asked again.
+Both the durable runs of Slack and the terminal's commands use this. It may be started again at any time with the
+same request, after a crash: the Agents are those that were found the first time, and those that already have a
+result are not checked again.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from handlers.redaction import clean
 log = structlog.get_logger(__name__)
 
 Ask = Callable[[Agent, Executor], Awaitable[AgentResult]]
-"""What a command does with one Agent. Turns every failure of the Agent into a result."""
+"""Runs a command on one Agent. Turns every failure of the Agent into a result."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckLimits:
-    """How hard targets are worked."""
+    """How many Agents are checked at once, and how often one Agent."""
 
     per_target: int = 1000
-    """Agents of one target asked at once, over all runs."""
+    """Agents of one target checked at once, over all runs."""
     overall: int = 2000
     min_interval_s: float = 60.0
-    """Nothing is triggered twice on one Agent within this time."""
+    """Seconds within which nothing is triggered twice on one Agent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Which answers of the last minute are taken again. Without either, none: asking costs the Agent nothing."""
+    """Which results of the last `CheckLimits.min_interval_s` are reused. By default none: a check costs nothing."""
 
     may_cost: Callable[[Agent], bool] = lambda _agent: False
-    """Whether asking this Agent may cost it something, so that an answer on its way is waited for."""
+    """Whether a check may cost this Agent something. If so, a check of it that is in progress is waited for."""
     has_cost: Callable[[AgentResult], bool] = lambda _result: False
-    """Whether the asking that led to this result did."""
+    """Whether the check that led to this result did cost the Agent something. Only such results are reused."""
 
 
 NO_REUSE = Reuse()
@@ -65,7 +65,7 @@ _REMEDIES: Mapping[type[TargetError], str] = {
 
 
 class TargetCheck:
-    """The Agents of one request, from being found to the report."""
+    """The check of one request's Agents, from finding them to the report."""
 
     def __init__(
         self,
@@ -91,12 +91,12 @@ class TargetCheck:
         self._results: dict[str, AgentResult] = {}
         self._cancel = asyncio.Event()
         self.on_change: Callable[[], None] = lambda: None
-        """Called whenever `progress` would say something new."""
+        """Called whenever `progress` has changed."""
         self.notes: tuple[str, ...] = ()
 
     @property
     def progress(self) -> Progress:
-        """How far it has come."""
+        """The current progress."""
         agents = self._agents
         return Progress(
             run=self.request.id,
@@ -113,15 +113,15 @@ class TargetCheck:
         )
 
     def cancel(self) -> None:
-        """Stop asking; `examine` returns soon, and what was found is kept."""
+        """Stop checking. `examine` returns soon, and the results so far are kept."""
         self._cancel.set()
         self.on_change()
 
     async def find(self) -> Sequence[Agent]:
         """
-        Find the Agents, or recall those that were found before.
+        Find the Agents, or load those that were found before.
 
-        Raises a `TargetError` when there is none to ask.
+        Raises a `TargetError` when there is none to check.
         """
         self._agents = await self._store.inventory(self.request.id)
         if self._agents is None:
@@ -133,7 +133,7 @@ class TargetCheck:
         return self._agents
 
     async def examine(self) -> None:
-        """Ask every Agent that has not answered yet. Returns early when cancelled."""
+        """Check every Agent that has no result yet. Returns early when cancelled."""
         agents = await self.find()
         pending = [agent for agent in agents if agent.name not in self._results]
         asking = asyncio.ensure_future(gather_bounded(pending, self._answer, at_once=self._pace.per_target))
@@ -144,13 +144,13 @@ class TargetCheck:
             stopping.cancel()
             if not asking.done():
                 asking.cancel()
-            # Whatever is being asked ends its remote process before this returns.
+            # Each check in progress ends its remote process before this returns.
             await asyncio.wait({asking, stopping})
         if not asking.cancelled():
             asking.result()
 
     async def report(self) -> Report:
-        """The report of what has been kept so far. Agents without an answer are `skipped`."""
+        """The report of the results stored so far. Agents without a result are `skipped`."""
         record = await self._store.run(self.request.id)
         cancelled_by = record.cancelled_by if record else ""
         agents = await self._store.inventory(self.request.id) or ()
@@ -159,13 +159,13 @@ class TargetCheck:
         verdict = worst(result.verdict for result in results)
         if all(agent.name in kept for agent in agents):
             return self._report(results, verdict, "", cancelled_by)
-        # It did not see everything, and so cannot be a pass.
+        # Some Agents have no result, so the verdict cannot be a pass.
         how = "was cancelled" if cancelled_by else "ended"
         reason = f"The run {how} before every Agent had answered."
         return self._report(results, worst((verdict, Verdict.UNKNOWN)), reason, cancelled_by)
 
     def failed(self, error: TargetError) -> Report:
-        """The report of a run that could not examine anything."""
+        """The report of a run that could not check any Agent."""
         remedy = _REMEDIES.get(type(error), _REMEDIES[TargetError]).format(target=self.request.target)
         return self._report((), Verdict.UNKNOWN, clean(str(error), max_chars=1000), "").model_copy(
             update={"remedy": remedy}
@@ -220,12 +220,12 @@ class TargetCheck:
                 ):
                     return await self._ask(agent, self._executor)
             except Exception:
-                # A defect of ours in examining one Agent is that Agent's result, and the others go on.
+                # An internal error in the check of one Agent becomes that Agent's result, and the others continue.
                 log.exception("examination.defect", run=self.request.id, agent=str(agent))
                 return _defect(agent, self.request.id)
 
     async def _reusable(self, agent: Agent) -> AgentResult | None:
-        """The answer of a moment ago, waited for when it is still on its way; `None` where asking again costs nothing."""
+        """The result to reuse, after waiting for a check in progress. `None` if a new check is due or costs nothing."""
         while self._reuse.may_cost(agent):
             since = self._clock.now().timestamp() - self._pace.min_interval_s
             last = (await self._recent(since)).get(agent.name)
@@ -249,7 +249,7 @@ class TargetCheck:
 
 
 class ConcurrencySlots:
-    """What all examinations of one process share: places under the limits, and who was asked lately."""
+    """Shared by all checks of one process: concurrency limits, and one query for recently checked Agents."""
 
     def __init__(self, pace: CheckLimits) -> None:
         self._pace = pace
@@ -258,13 +258,13 @@ class ConcurrencySlots:
         self._looks: dict[tuple[str, str], asyncio.Task[Mapping[str, tuple[float, str, AgentResult | None]]]] = {}
 
     def of(self, target: str) -> _Slot:
-        """A place for one Agent of a target."""
+        """A slot for one Agent, under both the limit of its target and the overall limit."""
         return _Slot(self._targets.setdefault(target, asyncio.Semaphore(self._pace.per_target)), self._overall)
 
     async def recent(
         self, key: tuple[str, str], look: Callable[[], Awaitable[Mapping[str, tuple[float, str, AgentResult | None]]]]
     ) -> Mapping[str, tuple[float, str, AgentResult | None]]:
-        """Look at who was asked lately; a thousand Agents that want to know at once look once."""
+        """Run the query `look`, or share the one in progress for `key`: a thousand Agents at once cost one query."""
         task = self._looks.get(key)
         if task is None or task.done():
 
@@ -296,7 +296,7 @@ class _Slot:
 
 
 def _few_documents(results: Sequence[AgentResult]) -> tuple[AgentResult, ...]:
-    """One document for each outcome, and few in all: a thousand nodes alike would say the same."""
+    """Keep one document per outcome, at most `MOST_DOCUMENTS` in all: a thousand equal nodes would repeat one."""
     kept: dict[tuple[Verdict, str], str] = {}
     for result in results:
         if result.document and len(kept) < MOST_DOCUMENTS:

@@ -1,4 +1,4 @@
-"""The runs of commands that ask every Agent, in Slack: progress in one message, then the verdict, then the thread."""
+"""Workflow of commands that check every Agent, in Slack: progress in one message, then the verdict, then the thread."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class CommandSpec:
-    """What the run engine needs to know of a command that asks every Agent."""
+    """What the run engine needs to know about a command that checks every Agent."""
 
     ask: Ask
     events_url: Callable[[Report], str | None] = lambda _report: None
-    """A link to what the command left behind in Datadog."""
+    """A link to the events in Datadog that the command caused, or `None`."""
     reuse: Reuse = NO_REUSE
-    """Which answers of the last minute are taken again instead of asking the Agent."""
+    """Which recent results are reused instead of checking the Agent again."""
 
 
 class CheckWorkflow(Workflow):
-    """Announce, examine, close, tell the thread, attach the report."""
+    """Workflow of a check: announce, check, close, post the thread, attach the report."""
 
     def __init__(
         self,
@@ -60,22 +60,22 @@ class CheckWorkflow(Workflow):
 
     @property
     def on(self) -> int:
-        """How many runs are examining Agents right now."""
+        """Number of runs that are checking Agents right now."""
         return len(self._on)
 
     def cancel(self, run: str) -> None:
-        """End an examination that is on in this process; what was found so far is kept."""
+        """Cancel a check that is in progress in this process. Its results so far are kept."""
         if examination := self._on.get(run):
             examination.cancel()
 
     # -- the workflow ---------------------------------------------------------------------------------------------
 
     def opening(self, request: RunRequest) -> Post:
-        """The run's one message, with nothing known yet."""
+        """The run message, before anything is known."""
         return run_message.opening(self._examination(request).progress)
 
     async def proceed(self, run: str) -> None:
-        """Examine; then say what was found, in as many replies as it takes."""
+        """Check the Agents, show the verdict in the run message, and post the results in as many replies as needed."""
         with tracing.span("run", run=run):
             await self.step("examine", self._examine, run)
         await self.step("close", self._close, run)
@@ -84,13 +84,13 @@ class CheckWorkflow(Workflow):
         await self.step("attach", self.attach, run)
 
     async def own_up(self, request: RunRequest) -> None:
-        """Say in the run's message that csm failed."""
+        """Report an internal error in the run message."""
         reason = f"csm itself failed in {request.id}. Nothing is known about the Agents from this run."
         remedy = f"Ask again. If it happens again, the log of csm has the details under {request.id}."
         await self.delivery.show(request.id, run_message.failed(self._examination(request).progress, reason, remedy))
 
     async def _examine(self, run: str) -> None:
-        """Ask the Agents, show how it goes, and keep the report."""
+        """Check the Agents, show the progress, and store the report."""
         opening = await self.delivery.opening(run)
         examination = self._on[run] = self._examination((await self.record(run)).request)
         live = LiveMessage(self.messenger, opening, lambda: run_message.opening(examination.progress), self._turns)
@@ -113,7 +113,7 @@ class CheckWorkflow(Workflow):
             return examination.failed(error)
 
     async def _close(self, run: str) -> None:
-        """Turn the run's message into the verdict."""
+        """Turn the run message into the verdict."""
         report = await self.report(run)
         if report.agents:
             post = run_message.closing(report)
@@ -128,7 +128,7 @@ class CheckWorkflow(Workflow):
     async def _tell(self, run: str, number: int) -> None:
         await self.delivery.tell(run, self._thread(await self.report(run))[number])
 
-    # -- how --------------------------------------------------------------------------------------------------------
+    # -- helpers ----------------------------------------------------------------------------------------------------
 
     def _examination(self, request: RunRequest) -> TargetCheck:
         command = self._commands[request.command]

@@ -1,7 +1,8 @@
 """
-The runs of this process: accepted, begun, cancelled, decided about, and gone on with after whoever died.
+Run engine of this process: accepts commands, starts and cancels their workflows, records approvals, resumes runs of
+dead replicas.
 
-What a run does is a workflow: `bot.runs.check_workflow` for commands that ask every Agent, `bot.runs.flare_workflow` for flares.
+The workflows: `bot.runs.check_workflow` for commands that check every Agent, `bot.runs.flare_workflow` for flares.
 """
 
 from __future__ import annotations
@@ -36,36 +37,36 @@ from handlers.ports import Clock
 log = structlog.get_logger(__name__)
 
 WORKFLOW_VERSION = "1"
-"""Raised when the order of steps changes: runs of another version are begun again, not continued (docs/adr/0012)."""
+"""Incremented when the order of steps changes: runs of another version are restarted, not continued (docs/adr/0012)."""
 
 LOOK_S = 0.05
-"""How soon a decision that was made through another replica is noticed."""
+"""Poll interval, in seconds, for decisions made through another replica."""
 
 LOOK_ALONE_S = 1.0
-"""The same where there is no other replica, for what a terminal asks of the database."""
+"""Poll interval, in seconds, without other replicas: for what a terminal command writes to the database."""
 
 BEAT_S = 2.0
-"""How often a replica says that it is alive."""
+"""Heartbeat interval of a replica, in seconds."""
 
 DEAD_AFTER_S = 12.0
-"""How long a replica may be silent before the others go on with its runs."""
+"""Seconds without a heartbeat after which the other replicas take over a replica's runs."""
 
 STOP_S = 5.0
-"""How long flares may take to end, and to say so, when the process is stopped."""
+"""Seconds that flares may take to end, and to say so, when the process is stopped."""
 
 
 @dataclass(frozen=True)
 class FlareHandling:
-    """What the run engine needs to know of flares."""
+    """What the run engine needs to know about flares."""
 
     hold: Hold
     expires_s: float = 1800.0
-    """Until when an archive may be approved, from the request."""
+    """Seconds from the request within which an archive may be approved."""
     keep_copy: bool = False
 
 
 class RunEngine:
-    """All runs of this process. `launch` before use; one per process, as the engine is."""
+    """All runs of this process. Call `launch` before use. One per process, because there is one durable engine."""
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class RunEngine:
     ) -> None:
         self._store = store
         self.life = life_of(WORKFLOW_VERSION, f"{replica[:32]}-{secrets.token_hex(8)}".strip("-"))
-        """This process, this time."""
+        """Instance id: names this process, with a new value at every start."""
         self.approvals = Approvals(store)
         self._replicas = Replicas(store, dead_after_s=dead_after_s)
         self._beat_s = dead_after_s / DEAD_AFTER_S * BEAT_S
@@ -107,16 +108,16 @@ class RunEngine:
         self._rush = rush or AckGate()
         self._to_start: asyncio.Queue[RunRequest] = asyncio.Queue()
         self.tasks: list[asyncio.Task[None]] = []
-        """What runs as long as this process does."""
+        """Tasks that run as long as this process does."""
         self.carrying: set[asyncio.Task[Any]] = set()
-        """The runs that are on."""
+        """Tasks of the runs in progress."""
 
     async def launch(self, database_url: str) -> None:
         """
-        Start the engine, and go on with the runs that a former process left behind.
+        Start the durable engine, and resume the runs that an earlier process did not finish.
 
-        Where several replicas share a database, each is an executor of its own, and goes on with the runs of those
-        that are not heard of any more; on SQLite there is one process, and whatever is there was a former one's.
+        Where several replicas share a database, each is an executor of its own, and resumes the runs of dead
+        replicas. On SQLite there is one process, so all unfinished runs are those of an earlier one.
         """
         executor_id = self.life if self._shared else "local"
         if self._shared:
@@ -146,18 +147,18 @@ class RunEngine:
 
     @property
     def open(self) -> int:
-        """How many runs are examining Agents right now."""
+        """Number of runs that are checking Agents right now."""
         return self._examinations.on
 
     def fault(self) -> str:
-        """Which of the tasks that run as long as this process does has ended all the same, or nothing."""
+        """Which of `tasks` have ended although they never should, or an empty string."""
         ended = [task.get_name() for task in self.tasks if task.done()]
         return f"This has ended: {', '.join(ended)}." if ended else ""
 
     async def aclose(self) -> None:
-        """Stop. Flares end without an upload; runs that have not ended go on when the next process is launched."""
+        """Shut down. Flares end without an upload; other unfinished runs resume when the next process is launched."""
         await self._flares.stop(STOP_S)
-        # To the engine a task that is cancelled is one whose process died: nothing of it is recorded. It warns of each.
+        # The engine treats a cancelled task as one whose process died: it records nothing, and logs a warning for each.
         logging.getLogger("dbos").setLevel(logging.ERROR)
         tasks = {*self.carrying, *self.tasks}
         for task in tasks:
@@ -171,9 +172,9 @@ class RunEngine:
         self, run: str, decision: str, *, sha256: str, by: str, where: str, confirmed_host: str = ""
     ) -> bool:
         """
-        Record a person's decision on a flare, and let whoever holds the archive know. True when it is the one that counts.
+        Record a person's decision on a flare, and wake the flare if this process holds it. True when it takes effect.
 
-        Whether the person may decide is the caller's to know; `confirmed_host` is as in `Approvals.decide`.
+        The caller checks whether the person may decide. `confirmed_host` is as in `Approvals.decide`.
         """
         at = self._clock.now().timestamp()
         counts = await self.approvals.decide(
@@ -185,22 +186,23 @@ class RunEngine:
         return counts
 
     async def give_up(self, run: str) -> None:
-        """The process that held this run's archive is gone: nobody can approve it any more, and its card says so."""
+        """Mark a flare as lost because its holder is gone: nobody can approve it any more, and its card will say so."""
         await self.approvals.end(run, Ending.LOST, self._clock.now().timestamp(), from_states=UNDECIDED)
 
     async def show_record(self, run: str) -> None:
-        """Somebody clicked on a card of an ended run, so it may look alive: make it the record."""
+        """Turn the card of an ended run into the record, after a click that shows that it still has buttons."""
         await self._flares.show_record(run)
 
     async def holds(self, holder: str) -> bool:
-        """Whether the process that holds an archive is alive."""
+        """Whether the process with the instance id `holder` is alive, and so still holds its archives."""
         return holder == self.life or (self._shared and await self._replicas.is_alive(holder))
 
     async def accept(self, request: RunRequest) -> Accepted:
         """
-        Make a command durable. When this returns, it is carried out whatever happens.
+        Accept a command durably. Once this returns, the command is executed even if this process dies.
 
-        A check of Agents that are being checked joins that run; each flare is another archive, for another case.
+        A check of Agents that are being checked joins that run. A flare never joins: each is another archive, for
+        another case.
         """
         accepted = await self._store.accept(request, join=request.command != "flare")
         if accepted.fresh:
@@ -208,7 +210,7 @@ class RunEngine:
         return accepted
 
     async def cancel(self, run: str, by: str, where: str) -> bool:
-        """Ask a run to stop; what was found so far is kept. False when there is nothing to stop."""
+        """Cancel a run. Its results so far are kept. False when it has ended or was cancelled before."""
         asked = await self._store.cancel(run, by, where)
         if asked:
             self._examinations.cancel(run)
@@ -216,7 +218,7 @@ class RunEngine:
         return asked
 
     def _registered(self, name: str, workflow: Workflow) -> Callable[[str], Coroutine[Any, Any, None]]:
-        """What the engine calls; it marks the function that it registers, which a bound method does not allow."""
+        """Register a workflow as a plain function: the engine sets attributes on it, which a bound method refuses."""
 
         async def carry_out(run: str) -> None:
             task = asyncio.current_task()
@@ -234,21 +236,22 @@ class RunEngine:
             await self._start(request)
 
     async def _start(self, request: RunRequest) -> None:
-        """Start a run's workflow; where there is one, this changes nothing."""
+        """Start a run's workflow. Does nothing if it was started before."""
         workflow = self._flare_workflow if request.command == "flare" else self._workflow
         try:
             with SetWorkflowID(request.id):
                 await DBOS.start_workflow_async(workflow, request.id)
         except Exception:
-            # The run is in the store, and is tried again by the next process at the latest.
+            # The run is in the store; at the latest, the next process starts it.
             log.exception("run.not_started", run=request.id)
 
 
 async def end_engine() -> None:
     """
-    End the durable engine. What it was carrying out is carried on when it is started again.
+    Shut down the durable engine. It resumes unfinished workflows when it is started again.
 
-    It made its own threads the event loop's, and takes them with it; whoever still closes things needs others.
+    The engine replaced the event loop's default executor by its own and shuts that down, so this sets a new one for the
+    remaining shutdown.
     """
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1) as own:

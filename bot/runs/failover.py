@@ -1,10 +1,10 @@
 """
-Who goes on with a run when the process that carried it out is gone (docs/adr/0012).
+Failover: resumes the runs of processes that are gone (docs/adr/0012).
 
-Each process is an executor of its own to the durable engine. Where several share a database, each says every moment
-that it is alive, and whoever lives goes on with the runs of those that are not heard of any more. The engine continues
-a run only in a process of the same workflow version; when none of that version is left, after an upgrade, a process
-of another one begins the run again under its own: every step may be repeated, since the store knows what was done.
+Each process is an executor of its own to the durable engine. Where several share a database, each sends heartbeats,
+and the live ones take over the runs of those whose heartbeats have stopped. The engine continues a run only in a
+process of the same workflow version. When none of that version is left, after an upgrade, a process of another version
+restarts the run under its own: every step may be repeated, because the store knows what was done.
 """
 
 from __future__ import annotations
@@ -21,16 +21,20 @@ from bot.storage.store import RunRequest, Store
 log = structlog.get_logger(__name__)
 
 UNFINISHED = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
-"""The engine's words for a workflow that has not ended."""
+"""The engine's status values for a workflow that has not ended."""
 
 
 def life_of(version: str, mark: str) -> str:
-    """The name of a process, by which others know which runs it can go on with."""
+    """
+    The instance id of a process, which starts with the version of the runs that it can continue.
+
+    An empty `mark` gives the prefix that all instance ids of that version share.
+    """
     return f"{version}-{mark}"
 
 
 class Failover:
-    """The runs that nobody carries out, found and begun. `start` starts a run's workflow, and changes nothing where there is one."""
+    """Finds and starts runs that no process executes. `start` starts a run's workflow; no-op if that exists."""
 
     def __init__(
         self,
@@ -49,22 +53,22 @@ class Failover:
         self._shared = store.engine.dialect.name != "sqlite"
 
     async def watch(self, beat_s: float) -> None:
-        """Say that this process is alive, and go on with what the dead have left. Until cancelled."""
+        """Send heartbeats, and take over the runs of dead processes, until cancelled."""
         while True:
             try:
                 await self._replicas.alive(self._life)
                 for replica in await self._replicas.dead():
-                    # A process that was held up for long is not dead to itself.
+                    # A process that was paused for long may find itself among the dead.
                     if replica != self._life:
                         await self._succeed(replica)
-            except Exception:  # whatever it was: who stops saying that it lives is taken for dead
+            except Exception:  # any error: a process that stops sending heartbeats is taken for dead
                 log.exception("replica.watch_failed")
             await asyncio.sleep(beat_s)
 
     async def start_unfinished(self) -> None:
         """
-        Start the runs that the engine never heard of (accepted, and their process killed at once), and those of
-        another version that nobody is left to go on with.
+        Start the runs that the engine does not know (accepted, and their process killed at once), and restart those of
+        another version that no live process can continue.
         """
         async with self._replicas.alone():
             left = {request.id: request for request in await self._store.unfinished()}
@@ -80,7 +84,7 @@ class Failover:
 
     async def _succeed(self, replica: str) -> None:
         log.warning("replica.gone", replica=replica)
-        # The engine lets one of those who try at once have each workflow.
+        # When several processes try at once, the engine gives each workflow to one of them.
         await asyncio.to_thread(DBOS._recover_pending_workflows, [replica])  # noqa: SLF001 - there is no other way
         await self.start_unfinished()
         await self._replicas.forget(replica)

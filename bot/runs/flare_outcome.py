@@ -1,4 +1,4 @@
-"""How a flare ends, what people are told of it, and the result that says so where the Agent's own word does not."""
+"""Flare outcomes: how a flare ends, the texts for people, and the results and findings of flares that csm ends."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ class Ending(StrEnum):
     EXPIRED = "expired"
     CANCELLED = "cancelled"
     STOPPED = "stopped"
-    """csm was stopped in good order."""
+    """csm was shut down normally."""
     LOST = "lost"
     """The process that held the archive is gone."""
     ENDED_EARLY = "ended_early"
-    """The Agent's command ended, or the connection to it did."""
+    """The Agent's command, or the connection to it, ended before a decision."""
     NOT_BUILT = "not_built"
     NOT_SHOWN = "not_shown"
-    """Slack did not take the review, so nobody could look at it."""
+    """Slack refused the review, so nobody could read it."""
     NOT_UPLOADED = "not_uploaded"
-    """Approved, and not uploaded all the same: the archive had changed, or was gone."""
+    """Approved but not uploaded: the archive had changed, or was gone."""
     FAILED = "failed"
-    """Approved, and nothing arrived for certain: nothing was sent, or it was refused."""
+    """Approved, and certainly nothing arrived: nothing was sent, or it was refused."""
     IN_DOUBT = "in_doubt"
-    """Approved, and it was not seen whether it arrived."""
+    """It is not known whether the archive was uploaded."""
 
 
 WORDS: Mapping[Ending, str] = {
@@ -61,7 +61,7 @@ WORDS: Mapping[Ending, str] = {
     Ending.FAILED: "It was approved, and the upload failed.",
     Ending.IN_DOUBT: "Whether it was uploaded is not known. Ask before it is prepared again.",
 }
-"""What people are told where the Agent's own result does not say more."""
+"""Texts for people, used where the Agent's own result does not say more."""
 
 BY_OUTCOME: Mapping[str, Ending] = {
     "uploaded": Ending.UPLOADED,
@@ -75,7 +75,7 @@ BY_OUTCOME: Mapping[str, Ending] = {
 def ended_result(
     agent: Agent, how: Ending, review: FlareReview | None, *, like: AgentResult | None = None
 ) -> AgentResult:
-    """The result of a flare that ended without the Agent's own word for it, or for another reason than it knows."""
+    """The result of a flare that csm ended. `like` is the Agent's own result, which does not know the reason."""
     kind = "in_doubt" if how is Ending.IN_DOUBT else "not_uploaded"
     outcome = FlareOutcome.model_validate({"kind": kind, "message": WORDS[how]})
     verdict = Verdict.SKIPPED if how in {Ending.EXPIRED, Ending.CANCELLED, Ending.STOPPED} else Verdict.UNKNOWN
@@ -99,14 +99,18 @@ def ended_result(
 
 
 def afterwards(state: State, kept: AgentResult | None) -> Ending:
-    """How it ended, for whoever comes after the process that held it; `kept` is what the Agent had answered by then."""
+    """
+    How a flare ended whose holder is gone. `kept` is the result that was stored by then.
+
+    An upload that began and has no stored result is in doubt.
+    """
     if state is State.UPLOADING:
         return BY_OUTCOME[kept.flare.outcome.kind] if kept and kept.flare else Ending.IN_DOUBT
     return Ending.DECLINED if state is State.DECLINED else Ending.LOST
 
 
 def _findings(agent: Agent, how: Ending, review: FlareReview) -> tuple[Finding, ...]:
-    """Of an archive whose process is gone: whom to ask, where that is to be asked, and where it lies."""
+    """Findings for an archive whose process is gone: where it lies and, if it is in doubt, whom to ask."""
     if how is not Ending.IN_DOUBT:
         return (left_behind(agent, review),)
     return (
@@ -116,12 +120,12 @@ def _findings(agent: Agent, how: Ending, review: FlareReview) -> tuple[Finding, 
 
 
 def left_behind(agent: Agent, review: FlareReview) -> Finding:
-    """How to remove an archive that nobody holds any more."""
+    """Finding that an archive was left on the Agent, with how to remove it."""
     return _finding("flare.left_behind", agent, review, _where(review))
 
 
 def no_copy_kept(agent: Agent, review: FlareReview, why: str) -> Finding:
-    """That no copy of an archive was kept although one was wanted, and why: a clause."""
+    """Finding that no copy of an archive was kept although one was wanted. `why` is a clause."""
     return _finding("flare.no_copy", agent, review, why.rstrip("."))
 
 
@@ -140,5 +144,5 @@ def _finding(code: str, agent: Agent, review: FlareReview, detail: str = "", *, 
 
 
 def in_doubt(result: AgentResult) -> Ending | None:
-    """Whether the Agent did something that it was not asked for."""
+    """`Ending.IN_DOUBT` if the Agent may have uploaded without an approval, otherwise `None`."""
     return Ending.IN_DOUBT if result.flare and result.flare.outcome.kind == "in_doubt" else None

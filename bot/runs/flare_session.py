@@ -1,12 +1,12 @@
 """
-One flare: build the archive, let people look at it, wait for one decision, and do what it says.
+One flare: build the archive, show its review, wait for one decision, and execute it.
 
-The archive's question is held open on the Agent by this very process, and cannot be held by another one. So what the
-store says of it (`bot.storage.approvals`) names the process, and a flare that is entered again by another process,
-or by a later life of this one, only says what is known: it never builds, and never uploads.
+The Agent's upload prompt is held open by this very process, and cannot be handed to another one. So the approval row
+(`bot.storage.approvals`) names the process. A flare that is started again by another process, or by a later instance
+of this one, only reports what is known: it never builds, and never uploads.
 
-Both the durable runs of Slack and the terminal use this. Who may decide is the business of whoever calls
-`Approvals.decide`; here, an answer is written only after a decision on this archive's hash was found in the store.
+Both the durable runs of Slack and the terminal use this. The caller of `Approvals.decide` checks who may decide; here,
+`y` is written only after an approval of this archive's hash was found in the store.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ log = structlog.get_logger(__name__)
 
 
 class Held(Protocol):
-    """An archive whose question waits for its answer: `handlers.flare.HeldFlare`."""
+    """An archive whose upload prompt waits for its answer: `handlers.flare.HeldFlare`."""
 
     @property
     def review(self) -> FlareReview:
-        """What there is to decide about."""
+        """The review of the archive that is to be decided on."""
         ...
 
     async def ended(self) -> AgentResult:
-        """Wait until the command ends, or is lost, before it was answered."""
+        """Wait until the command ends, or the connection to it is lost, before it was answered."""
         ...
 
     async def approve(self) -> AgentResult:
@@ -62,12 +62,12 @@ class Held(Protocol):
         ...
 
     async def copy(self, most_bytes: int) -> bytes:
-        """The approved archive's bytes, before it is answered. Raises `NoCopy`; see `handlers.flare.HeldFlare.copy`."""
+        """Read the approved archive's bytes before the answer. Raises `NoCopy`; see `handlers.flare.HeldFlare.copy`."""
         ...
 
 
 class Hold(Protocol):
-    """How an archive is built and held: `handlers.flare.hold` with its settings."""
+    """Builds and holds an archive: `handlers.flare.hold` with its settings."""
 
     def __call__(
         self,
@@ -77,38 +77,38 @@ class Hold(Protocol):
         *,
         on_step: Callable[[str], None],
     ) -> AbstractAsyncContextManager[Held]:
-        """Build; raises `FlareFailed`. Leaving the block without an answer uploads nothing."""
+        """Build the archive; raises `FlareFailed`. Leaving the block without an answer uploads nothing."""
         ...
 
 
 MOST_COPIED = 64 * 1024 * 1024
-"""Bytes of an archive of which a copy is kept. It is in memory from before the upload until it is in the thread."""
+"""Largest archive, in bytes, that is copied. The copy is in memory from before the upload until it is in the thread."""
 
 COPIES_AT_ONCE = 4
-"""Copies that a process has in memory. One more is not waited for: its upload goes on without a copy."""
+"""Copies that a process may have in memory at once. One more does not wait: its upload continues without a copy."""
 
 _GIVEN_UP = (State.BUILDING, State.WAITING, State.APPROVED, State.DECLINED)
-"""States in which nothing has been written yet."""
+"""States in which `y` has not been written."""
 
 
 @dataclass(frozen=True)
 class FlareServices:
-    """What every flare of a process shares."""
+    """Services and settings that all flares of a process share."""
 
     hold: Hold
     store: Store
     approvals: Approvals
     clock: Clock
     holder: str
-    """This process, this time."""
+    """Instance id of this process."""
     expires_s: float
     keep_copy: bool = False
-    """Whether the archive is put into the thread, once it was uploaded."""
+    """Whether the archive is shared into the thread, once it was uploaded."""
     copies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COPIES_AT_ONCE))
 
 
 class FlareRun:
-    """The flare of one request. `carry_out` may be entered again at any time; see the module."""
+    """The flare of one request. `carry_out` may be started again at any time; see the module."""
 
     def __init__(self, request: RunRequest, executor: Executor, parts: FlareServices) -> None:
         self.request = request
@@ -121,20 +121,20 @@ class FlareRun:
         self._state = State.BUILDING
         self._agent: Agent | None = None
         self.on_change: Callable[[], None] = lambda: None
-        """Called whenever `progress` would say something new."""
+        """Called whenever `progress` has changed."""
         self.on_review: Callable[[FlareReview], Awaitable[None]] = _nobody
         """Shows the review to people. When it fails, nothing is uploaded."""
         self.on_copy: Callable[[FlareReview, bytes], Awaitable[None]] | None = None
-        """Takes the uploaded archive, where a copy is to be kept. It must not fail."""
+        """Takes the uploaded archive, where a copy is to be kept. Must not raise."""
 
     @property
     def expires_at(self) -> float:
-        """Until when it may be approved: counted from the request, whatever building took."""
+        """Until when it may be approved, in seconds since the epoch. Counted from the request, not from the archive."""
         return self.request.accepted_at + self._parts.expires_s
 
     @property
     def progress(self) -> FlareProgress:
-        """How far it has come."""
+        """The current progress."""
         return FlareProgress(
             run=self.request.id,
             target=f"{self.request.target}/{self._agent.name}" if self._agent else self.request.where,
@@ -148,14 +148,15 @@ class FlareRun:
         )
 
     def decided(self) -> None:
-        """Say that the store may hold a decision, or an ending, by now."""
+        """Signal that the store may now hold a decision or an ending."""
         self._decided.set()
 
     def end(self, how: Ending) -> None:
         """
-        End it without an upload, unless the upload has begun.
+        End the flare without an upload, unless the upload has begun.
 
-        The expiry ends nothing that was approved in time; a stop or a cancellation does, so they count also after it.
+        The expiry does not end a flare that was approved in time. A stop or a cancellation does, so each takes effect
+        also after the expiry.
         """
         if not self._over.is_set() or self._how is Ending.EXPIRED:
             self._how = how
@@ -164,9 +165,9 @@ class FlareRun:
 
     async def carry_out(self) -> Report:
         """
-        From the request to what became of it; every failure is in the report.
+        Execute the flare from the request to its end. Every failure is in the report.
 
-        Cancelling it ends the Agent's command without an upload, unless that has begun.
+        Cancelling this task ends the Agent's command without an upload, unless the upload has begun.
         """
         if not await self._parts.approvals.claim(self.request, self._parts.holder, self.expires_at):
             return await self._left_behind()
@@ -183,7 +184,7 @@ class FlareRun:
             await asyncio.wait({expiring})
 
     async def give_up(self) -> Report:
-        """What is known of it, when it cannot be carried out any further. Nothing is uploaded from here on."""
+        """End a flare that cannot continue, and report what is known of it. Nothing is uploaded from here on."""
         await self._parts.approvals.claim(self.request, self._parts.holder, self.expires_at)
         return await self._left_behind()
 
@@ -197,7 +198,7 @@ class FlareRun:
         return agent
 
     async def _kept(self, agent: Agent) -> AgentResult:
-        """Build and hold in a task of its own, which is ended when it is over before there is an archive."""
+        """Build and hold in a separate task, which is cancelled if the flare is ended before there is an archive."""
         keeping = asyncio.create_task(self._keep(agent), name=f"flare of {agent}")
         over = asyncio.create_task(self._over.wait())
         try:
@@ -208,7 +209,7 @@ class FlareRun:
         finally:
             over.cancel()
             keeping.cancel()
-            # The Agent's command is ended before this returns.
+            # The Agent's command has ended before this returns.
             await asyncio.wait({keeping, over})
         if not keeping.cancelled():
             return keeping.result()
@@ -225,7 +226,7 @@ class FlareRun:
             return await self._keep_result(error.result)
 
     async def _answered(self, agent: Agent, held: Held) -> AgentResult:
-        """Show it, wait for whatever comes first, and answer the Agent accordingly."""
+        """Show the review, wait for the first event, and answer the Agent accordingly."""
         present = await self._parts.approvals.present(self.request, self._parts.holder, held.review)
         self._to(State.WAITING, "Waiting for approval")
         if not present:
@@ -240,7 +241,7 @@ class FlareRun:
 
     async def _awaited(self, held: Held) -> AgentResult | Ending:
         """
-        What comes first: the command's end (its result), or how this is to end, as the store has it by now.
+        Wait for the command's end, and return its result, or for how the flare is to end according to the store.
 
         `UPLOADED` stands for an approval; every other ending is without an upload.
         """
@@ -262,7 +263,7 @@ class FlareRun:
                 if how := await self._how_it_stands(showing):
                     return how
         finally:
-            # Only one may read from the command, and it is read from when it is answered.
+            # Only one task may read from the command, and answering it reads from it too.
             for task in (ended, showing):
                 task.cancel()
             await asyncio.wait({ended, showing})
@@ -286,7 +287,7 @@ class FlareRun:
                 return None
 
     async def _gave_up(self, how: Ending) -> bool:
-        """End it in the store, if nobody has decided by now. A stop or a cancellation undoes an approval, too."""
+        """End the flare in the store if nobody has decided. A stop or a cancellation also overrides a decision."""
         states = _GIVEN_UP if how in {Ending.STOPPED, Ending.CANCELLED} else UNDECIDED
         return await self._parts.approvals.end(self.request.id, how, self._now(), from_states=states)
 
@@ -294,9 +295,9 @@ class FlareRun:
 
     async def _approved(self, agent: Agent, held: Held) -> AgentResult:
         """
-        Take the copy that is wanted, then upload. The copy comes first, since newer Agents remove what they uploaded.
+        Read the copy if one is wanted, then upload. The copy comes first: newer Agents remove an uploaded archive.
 
-        While it is read nothing has been noted, so a stop or a cancellation still ends it without an upload.
+        While it is read, no upload is recorded yet, so a stop or a cancellation still ends the flare without one.
         """
         async with self._copied(held) as (archive, why_not):
             if self._over.is_set() and await self._gave_up(self._how):
@@ -309,7 +310,7 @@ class FlareRun:
             return result
 
     async def _uploaded(self, agent: Agent, held: Held, no_copy: str) -> AgentResult:
-        """Answer `y`, and keep what came of it."""
+        """Answer `y`, and store the result."""
         self._to(State.UPLOADING, "Uploading")
         result = await held.approve()
         if no_copy and result.flare and result.flare.outcome.kind == "uploaded":
@@ -321,7 +322,7 @@ class FlareRun:
 
     @asynccontextmanager
     async def _copied(self, held: Held) -> AsyncIterator[tuple[bytes, str]]:
-        """The approved archive's bytes, or why there are none; neither where no copy is wanted."""
+        """The approved archive's bytes, or why there are none; both are empty where no copy is wanted."""
         if self.on_copy is None:
             yield b"", ""
         elif self._parts.copies.locked():
@@ -353,10 +354,10 @@ class FlareRun:
         await self._ended(doubt or how)
         return result
 
-    # -- after the process that held it ----------------------------------------------------------------------
+    # -- after the holder has gone ---------------------------------------------------------------------------
 
     async def _left_behind(self) -> Report:
-        """What is known of an archive that another process, or an earlier life of this one, was holding."""
+        """Report what is known of an archive that another process, or an earlier instance of this one, was holding."""
         kept = next(iter((await self._parts.store.results(self.request.id)).values()), None)
         await self._ended(afterwards((await self._row()).state, kept))
         if kept is not None:
@@ -368,7 +369,7 @@ class FlareRun:
         self._agent = agents[0]
         return self._report(await self._keep_result(ended_result(agents[0], how, row.review)))
 
-    # -- how --------------------------------------------------------------------------------------------------
+    # -- helpers ----------------------------------------------------------------------------------------------
 
     async def _row(self) -> Approval:
         row = await self._parts.approvals.get(self.request.id)
@@ -376,7 +377,7 @@ class FlareRun:
         return row
 
     async def _ending(self) -> Ending:
-        """How somebody else has ended it."""
+        """The ending that is in the store already; `LOST` if there is none."""
         return Ending((await self._row()).ending or Ending.LOST)
 
     async def _ended(self, how: Ending) -> None:
@@ -418,7 +419,7 @@ class FlareRun:
 
 
 def chosen(agents: Sequence[Agent], target: str, name: str) -> Agent:
-    """The Agent of that name, or the only one. Raises `NoAgents` with the nearest names."""
+    """The Agent of that name; without a name, the only one. Raises `NoAgents` with the nearest names."""
     if not agents:
         raise NoAgents(f"No Datadog Agent was found on {target}.")
     if not name and len(agents) == 1:
@@ -433,4 +434,4 @@ def chosen(agents: Sequence[Agent], target: str, name: str) -> Agent:
 
 
 async def _nobody(_review: FlareReview) -> None:
-    """Nobody looks."""
+    """Default of `FlareRun.on_review`: shows the review to nobody."""

@@ -1,8 +1,8 @@
 """
-The flares of this process in Slack: the archive being built, the review card, and the card as the record.
+Workflow of flares in Slack: the archive being built, the review card, and the card as the record of the outcome.
 
-A card gets its buttons only when the store knows where it is. So whatever a process leaves behind when it dies, every
-card that looks alive can be found, and is turned into the record by whoever goes on with the run.
+A card gets its buttons only after the store has recorded where the card is. So when a process dies, every card with
+buttons can be found, and the process that resumes the run turns it into the record.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from handlers.model import FlareReview
 log = structlog.get_logger(__name__)
 
 CARD = "review"
-"""The key of the card among a run's posts."""
+"""Post key of the review card."""
 
 PRESENTING_S = 15.0
-"""How long a card that is being posted may still take when its flare has ended."""
+"""How long to wait for a card that is still being posted when its flare has ended."""
 
 
 class FlareWorkflow(Workflow):
-    """Announce, hold until it is decided, record that on the card, close, attach the report."""
+    """Workflow of a flare: announce, hold until it is decided, record that on the card, close, attach the report."""
 
     def __init__(
         self,
@@ -51,18 +51,18 @@ class FlareWorkflow(Workflow):
         self._targets = targets
         self._turns = turns
         self._look_s = look_s
-        """How often the store is asked for decisions that were made elsewhere."""
+        """Poll interval, in seconds, for decisions made through other processes."""
         self._held: dict[str, FlareRun] = {}
         """The flares that this process is building or holding, by run."""
         self._on: set[str] = set()
-        """The runs that are on in this process: held, or being recorded."""
+        """The runs in progress in this process: held, or being recorded."""
         self._idle = asyncio.Event()
-        """Set whenever the last of them has ended."""
+        """Set when the last run of `_on` has ended."""
 
     # -- the workflow ---------------------------------------------------------------------------------------------
 
     async def carry_out(self, run: str) -> None:
-        """As every run; and a process that is stopped meanwhile waits for it a little."""
+        """Execute a run, and register it so that `stop` waits for it."""
         self._on.add(run)
         try:
             await super().carry_out(run)
@@ -72,25 +72,29 @@ class FlareWorkflow(Workflow):
                 self._idle.set()
 
     def opening(self, request: RunRequest) -> Post:
-        """The run's one message, before the Agent was found."""
+        """The run message, before the Agent was found."""
         return cards.progress(self._flare(request).progress)
 
     async def proceed(self, run: str) -> None:
-        """Hold the archive's question; then the card is the record, and the message the outcome."""
+        """
+        Hold the archive until the decision, and execute it.
+
+        Then turn the card into the record of the decision, and the run message into the outcome.
+        """
         await self.step("hold", self._hold, run)
         await self.step("record", self._record, run)
         await self.step("close", self._close, run)
         await self.step("attach", self.attach, run)
 
     async def own_up(self, request: RunRequest) -> None:
-        """Nothing is uploaded any more, and the card and the message say so."""
+        """Report an internal error: upload nothing from here on, and say so on the card and in the run message."""
         report = await self._flare(request).give_up()
         await self.store.finish(request.id, report, self.now())
         await self._record(request.id)
         await self._close(request.id)
 
     async def _hold(self, run: str) -> None:
-        """Build, show, wait, do as was decided, and keep the report."""
+        """Build the archive, show the review, wait for the decision, execute it, and store the report."""
         request = (await self.record(run)).request
         opening = await self.delivery.opening(run)
         flare = self._held[run] = self._flare(request)
@@ -107,7 +111,7 @@ class FlareWorkflow(Workflow):
                 if self._parts.keep_copy:
                     flare.on_copy = lambda review, archive: self._keep_copy(run, review, archive)
                 report = await flare.carry_out()
-            # A call that is on its way must not reach Slack after the record: its buttons would look alive.
+            # A call in progress must not reach Slack after the record: it would show the buttons again.
             if presenting:
                 await asyncio.wait(presenting, timeout=PRESENTING_S)
         finally:
@@ -117,7 +121,7 @@ class FlareWorkflow(Workflow):
         await self.store.finish(run, report, self.now())
 
     async def _record(self, run: str) -> None:
-        """Turn the card into the record of what was decided, if there is a card."""
+        """Turn the card, if there is one, into the record of the decision."""
         if await self.store.post(run, CARD) is None:
             return
         opening = await self.delivery.opening(run)
@@ -138,43 +142,43 @@ class FlareWorkflow(Workflow):
             log.warning("flare.card_not_updated", run=run, error=error.error)
 
     async def _close(self, run: str) -> None:
-        """Turn the run's message into the outcome."""
+        """Turn the run message into the outcome."""
         row = await self._parts.approvals.get(run)
         ending, decided_by = (row.ending, row.decided_by) if row else ("", "")
         cancelled_by = (await self.record(run)).cancelled_by
         await self.delivery.show(run, cards.closing(await self.report(run), ending, decided_by, cancelled_by))
 
-    # -- what happens meanwhile -----------------------------------------------------------------------------------
+    # -- decisions, cancellation, shutdown ------------------------------------------------------------------------
 
     def decided(self, run: str) -> None:
-        """Somebody has decided here: do not wait to find it in the store."""
+        """Wake the flare after a decision in this process, so that it does not wait for the next poll."""
         if flare := self._held.get(run):
             flare.decided()
 
     def end(self, run: str, how: Ending) -> None:
-        """End a flare that this process holds."""
+        """End a flare that this process holds, as `FlareRun.end` does."""
         if flare := self._held.get(run):
             flare.end(how)
 
     async def show_record(self, run: str) -> None:
-        """Somebody clicked on a card of an ended run, so it may look alive: make it the record."""
+        """Turn the card of an ended run into the record, after a click that shows that it still has buttons."""
         record = await self.store.run(run)
         if record is not None and record.report is not None:
             await self._record(run)
 
     async def watch(self) -> None:
-        """Notice, for as long as it runs, what was decided or cancelled through another process."""
+        """Poll for decisions and cancellations made through other processes, until cancelled."""
         while True:
             try:
                 if self._held:
                     for run, cancelled in await self._parts.approvals.news(self._parts.holder):
                         self.end(run, Ending.CANCELLED) if cancelled else self.decided(run)
-            except Exception:  # whatever it was: what is decided elsewhere must be seen in the next turn
+            except Exception:  # any error: the next poll must still see the decisions made elsewhere
                 log.exception("flare.watch_failed")
             await asyncio.sleep(self._look_s)
 
     async def stop(self, patience_s: float) -> None:
-        """End all that are held; returns when they have ended and their cards say so, or patience is at its end."""
+        """End all flares held here. Returns when they have ended and their cards say so, or after `patience_s`."""
         for flare in list(self._held.values()):
             flare.end(Ending.STOPPED)
         self._idle.clear()
@@ -182,13 +186,13 @@ class FlareWorkflow(Workflow):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), patience_s)
 
-    # -- how --------------------------------------------------------------------------------------------------------
+    # -- helpers ----------------------------------------------------------------------------------------------------
 
     def _flare(self, request: RunRequest) -> FlareRun:
         return FlareRun(request, self._targets[request.target], self._parts)
 
     async def _keep_copy(self, run: str, review: FlareReview, archive: bytes) -> None:
-        """Put the archive into the thread. It went to Datadog already, so a copy that fails changes nothing."""
+        """Share the archive into the thread. It was uploaded to Datadog already, so a failed copy is only logged."""
         file = File(review.name, review.name, "", "", archive)
         try:
             await self.delivery.attach(

@@ -1,4 +1,4 @@
-"""Forgetting in time: the running bot prunes its database every hour, `csm prune` does it once."""
+"""Pruning: the running bot prunes its database and files every hour, `csm prune` prunes once."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ log = structlog.get_logger(__name__)
 EVERY_S = 3600.0
 
 RemoveFile = Callable[[str], Awaitable[bool]]
-"""Removes a file of csm's from Slack, by its id. False when Slack will not, however often it is asked."""
+"""Deletes one of csm's files from Slack, by its id. False when Slack refuses for good."""
 
 
 def kept(retention: Retention) -> Keep:
-    """The configuration's retention, as the storage reads it."""
+    """Convert the configured retention to the storage's `Keep`."""
     return Keep(runs=retention.runs, evidence=retention.evidence, files=retention.files)
 
 
 @contextlib.asynccontextmanager
 async def keeping_house(store: Store, keep: Keep, remove_file: RemoveFile) -> AsyncIterator[None]:
-    """Keep house while the block runs."""
+    """Run the pruning loop (`keep_house`) while the block runs."""
     task = asyncio.create_task(keep_house(store, keep, remove_file), name="keep house")
     try:
         yield
@@ -42,7 +42,7 @@ async def keeping_house(store: Store, keep: Keep, remove_file: RemoveFile) -> As
 
 
 async def keep_house(store: Store, keep: Keep, remove_file: RemoveFile, *, every_s: float = EVERY_S) -> None:
-    """Forget now and then, until cancelled. A failure is logged, holds nothing else up, and the next turn tries again."""
+    """Prune every `every_s`, until cancelled. A failure is logged, blocks no other work, and is retried next time."""
     works = (partial(remove_files, store, keep, remove_file), partial(_pruned, store, keep), partial(_tell_head, store))
     while True:
         for work in works:
@@ -60,16 +60,17 @@ async def _pruned(store: Store, keep: Keep) -> None:
 
 
 async def _tell_head(store: Store) -> None:
-    """Kept elsewhere than the database: `csm audit verify --head` shows with it that no end was cut off."""
+    """Log the audit's newest hash, outside the database: `csm audit verify --head` detects a cut-off tail with it."""
     number, newest = await store.read(head)
     log.info("audit.head", head=f"{number}:{newest}")
 
 
 async def remove_files(store: Store, keep: Keep, remove_file: RemoveFile) -> None:
     """
-    Remove from Slack what was put there too long ago. Safe to repeat: a file that is gone counts as removed.
+    Delete files from Slack that are older than `keep.files`. Safe to repeat: a file that is gone counts as deleted.
 
-    What Slack refuses to remove is given up, and on the record, so that it does not stand before all others for ever.
+    A file that Slack refuses to delete is recorded in the audit and not tried again, so that it does not block all
+    others for ever.
     """
     while found := await old_files(store, keep, time.time()):
         for run, key, ids in found:
@@ -83,7 +84,7 @@ async def remove_files(store: Store, keep: Keep, remove_file: RemoveFile) -> Non
 
 
 async def tidy(store: Store, keep: Keep) -> Pruned:
-    """Prune once, the durable engine's records included."""
+    """Prune the database once, including the durable engine's records."""
     pruned = await prune(store, keep, time.time(), forget=lambda runs: asyncio.to_thread(_forget, store.engine, runs))
     if pruned != Pruned():
         await store.note(Entry("storage.pruned", "csm", detail=f"{pruned.runs} runs, evidence of {pruned.evidence}"))
@@ -91,7 +92,7 @@ async def tidy(store: Store, keep: Keep) -> Pruned:
 
 
 def _forget(engine: sa.Engine, runs: list[str]) -> None:
-    # The terminal's runs need no engine: its tables may never have been made.
+    # Runs of the terminal use no engine, so its tables may not exist.
     schema = None if engine.dialect.name == "sqlite" else "dbos"
     if sa.inspect(engine).has_table("workflow_status", schema=schema):
         client = DBOSClient(system_database_engine=engine)

@@ -1,8 +1,8 @@
 """
-What every run does: it is announced, carried out step by step, and ended where people can see it.
+Steps common to all runs: a run is announced, executed step by step, and ended visibly.
 
-A run is a workflow of the durable engine, and each step may be repeated: the store knows what was found, the messenger
-which posts were sent. So a process that is killed at any moment goes on where it was when it is started again.
+A run is a workflow of the durable engine, and each step may be repeated: the store knows which results exist, the
+messenger which posts were sent. So a process that is killed at any moment continues where it was after its restart.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 class Workflow(abc.ABC):
-    """One kind of run. Its steps' names and order are what `bot.runs.engine.WORKFLOW_VERSION` stands for."""
+    """One kind of run. `bot.runs.engine.WORKFLOW_VERSION` is the version of its steps' names and order."""
 
     def __init__(self, store: Store, messenger: Messenger, clock: Clock) -> None:
         self.store = store
@@ -38,27 +38,27 @@ class Workflow(abc.ABC):
         self.delivery = RunThread(store, messenger)
 
     async def carry_out(self, run: str) -> None:
-        """From the accepted command to the last message of its thread, wherever it stands."""
+        """Execute a run from the accepted command to the last message of its thread, or resume it at any step."""
         structlog.contextvars.bind_contextvars(run=run)  # for every log line of this workflow and of what it starts
         try:
             if refused := await self.step("announce", self._announce, run):
                 await self.step("apologise", self._apologise, run, refused)
             else:
                 await self.proceed(run)
-        except Exception:  # every accepted run ends visibly, also through a defect of ours
+        except Exception:  # every accepted run ends visibly, also after an internal error
             log.exception("run.defect", run=run)
             await self.step("give up", self._give_up, run)
         await self.step("end", self._end, run)
 
     async def step(self, name: str, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        """Do `work` once, or take what it returned in an earlier life of this run. It returns plain values."""
+        """Run `work`, or take what it returned before a restart. It returns plain values, which the engine stores."""
         return await DBOS.run_step_async({"name": name}, work, *arguments)
 
-    # -- what each kind does in its own way ---------------------------------------------------------------------
+    # -- specific to each kind of run ---------------------------------------------------------------------------
 
     @abc.abstractmethod
     def opening(self, request: RunRequest) -> Post:
-        """The run's one message, as it begins."""
+        """The run message, as it is first posted."""
 
     @abc.abstractmethod
     async def proceed(self, run: str) -> None:
@@ -66,17 +66,17 @@ class Workflow(abc.ABC):
 
     @abc.abstractmethod
     async def own_up(self, request: RunRequest) -> None:
-        """A defect of csm: say so where the run is, since every run ends visibly."""
+        """Called after an internal error: says so in the run message, because every run must end visibly."""
 
-    # -- the steps of all -----------------------------------------------------------------------------------------
+    # -- steps of all runs ----------------------------------------------------------------------------------------
 
     async def attach(self, run: str) -> None:
-        """Put the report's files into the thread."""
+        """Share the report's files into the thread."""
         comment = f"The full report of {run}, as JSON and as text."
         await self.delivery.attach(run, "files", thread.files(await self.report(run)), comment)
 
     async def _announce(self, run: str) -> str:
-        """Post the run's one message. Returns Slack's word for it when that is refused."""
+        """Post the run message. Returns Slack's error code if it is refused, otherwise an empty string."""
         record = await self.record(run)
         request = record.request
         try:
@@ -88,7 +88,7 @@ class Workflow(abc.ABC):
         return ""
 
     async def _apologise(self, run: str, error: str) -> None:
-        """Tell the person alone, since the channel cannot be told."""
+        """Notify the requester alone that the run message cannot be posted in the channel."""
         request = (await self.record(run)).request
         post = not_posted(request.where, error)
         if not (request.response_url and await self.messenger.respond(request.response_url, post)):
@@ -102,26 +102,26 @@ class Workflow(abc.ABC):
             await self._apologise(run, "internal_error")
 
     async def _end(self, run: str) -> None:
-        record = await self.record(run)  # before it is done, since what is done may be forgotten at once
+        record = await self.record(run)  # read it before it is done: a run that is done may be pruned at once
         await self.store.update_run(run, state="done", finished_at=self.now())
         metrics.RUNS.labels(record.request.command, record.verdict or "none").inc()
         if record.report is not None:
             metrics.RUN_SECONDS.labels(record.request.command).observe(record.report.duration_s)
 
-    # -- what the steps know --------------------------------------------------------------------------------------
+    # -- helpers for steps ----------------------------------------------------------------------------------------
 
     async def record(self, run: str) -> RunRecord:
-        """What the store knows of a run that was accepted."""
+        """The stored run, which must have been accepted."""
         record = await self.store.run(run)
         assert record is not None, f"{run} was accepted, so it is in the store"
         return record
 
     async def report(self, run: str) -> Report:
-        """The report of a run that has one by now."""
+        """The report of a run, which must have one by now."""
         report = (await self.record(run)).report
         assert report is not None, f"{run} was carried out, so its report is in the store"
         return report
 
     def now(self) -> float:
-        """Seconds since 1970."""
+        """The current time, in seconds since the epoch."""
         return self.clock.now().timestamp()

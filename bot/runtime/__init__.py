@@ -1,5 +1,5 @@
 """
-What every process needs whatever it does: clock, logs, metrics, traces, health, tasks of its own, temporary files.
+Infrastructure of every process: clock, logs, metrics, traces, health, background tasks, ack gate, temporary files.
 
-Nothing here knows what csm is for.
+Nothing here depends on what csm does.
 """

@@ -1,8 +1,8 @@
 """
-Requests of Slack's that wait for their acknowledgement, which goes before everything else.
+Delays the start of new runs while Slack requests are unacknowledged.
 
-Slack gives an acknowledgement three seconds, and a run takes as long as it takes: so what was accepted is started
-when nobody waits any more, or the runs of the first commands would take the processor from the later ones.
+Slack allows three seconds for an acknowledgement, while a run may take longer. Without the delay, the runs of the
+first commands would take the processor from the acknowledgements of later ones.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import contextlib
 from collections.abc import Iterator
 
 PATIENCE_S = 1.0
-"""When commands never cease to come, runs are started all the same."""
+"""Longest delay in seconds. After it, runs start even if commands keep arriving."""
 
 
 class AckGate:
-    """How many wait, and when that is over."""
+    """Counts unacknowledged requests, and lets callers wait until there are none."""
 
     def __init__(self) -> None:
         self._waiting = 0
@@ -25,7 +25,7 @@ class AckGate:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """For as long as one request waits."""
+        """Count one request as unacknowledged while the block runs."""
         self._waiting += 1
         self._over.clear()
         try:
@@ -36,7 +36,7 @@ class AckGate:
                 self._over.set()
 
     async def over(self, patience_s: float = PATIENCE_S) -> None:
-        """Return when nobody waits, or after `patience_s`."""
+        """Return when no request is unacknowledged, or after `patience_s` seconds."""
         if self._waiting:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), patience_s)

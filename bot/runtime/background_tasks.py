@@ -1,4 +1,4 @@
-"""Small things to do later that nobody waits for, and that may be lost when the process dies."""
+"""Small background tasks that nothing waits for. They may be lost when the process dies."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ log = structlog.get_logger(__name__)
 
 
 class BackgroundTasks:
-    """Holds what runs in the background, so that it is neither collected nor forgotten at the end."""
+    """Holds references to background tasks, so that they are not garbage-collected, and ends them at shutdown."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def run(self, errand: Coroutine[Any, Any, Any], *, name: str) -> None:
-        """Do it in the background. A failure is logged."""
+        """Run a coroutine in the background. A failure is logged."""
         task = asyncio.create_task(errand, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
     async def aclose(self, patience_s: float = 2.0) -> None:
-        """Give what is running a moment, then end it."""
+        """Wait up to `patience_s` seconds for the running tasks, then cancel them."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=patience_s)
         for task in self._tasks:

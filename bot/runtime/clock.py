@@ -1,4 +1,4 @@
-"""The real time."""
+"""The system clock."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 
 class SystemClock:
-    """`handlers.ports.Clock`, by this machine's clocks."""
+    """`handlers.ports.Clock` on this machine's clocks."""
 
     def now(self) -> datetime:
-        """The time of day, in UTC."""
+        """The current date and time, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds from some fixed point."""
+        """Seconds from some fixed point, for durations."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:

@@ -1,9 +1,9 @@
 """
-Whether this process is alive and ready, told over HTTP from a thread of its own.
+Liveness, readiness and metrics over HTTP, served from a thread of their own.
 
-The thread is the point: when the event loop is stuck, whoever asks is told so, instead of waiting for an answer.
-`/livez` fails when a restart is what helps (the loop is stuck, Slack's socket stays dead), `/readyz` when this
-process can do nothing useful right now, `/metrics` is for Prometheus.
+The thread is there so that a probe is answered even when the event loop is stuck. `/livez` fails when a restart
+helps (the loop is stuck, Slack's socket stays dead), `/readyz` when this process can do nothing useful right now.
+`/metrics` is for Prometheus.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ log = structlog.get_logger(__name__)
 
 BEAT_S = 1.0
 STUCK_S = 30.0
-"""The loop has not turned for this long: it is stuck."""
+"""The event loop counts as stuck when it has not run for this many seconds."""
 
 Check = Callable[[], str]
-"""What is wrong, in a sentence, or nothing. Called from another thread."""
+"""Returns what is wrong, as a sentence, or an empty string. Called from another thread."""
 
 
 class Health:
-    """What is asked, and answered."""
+    """The liveness checks, readiness checks and metrics of the process, and the answers to HTTP paths."""
 
     def __init__(self) -> None:
         self._alive: list[Check] = []
         self._ready: list[Check] = [lambda: "" if self.serving else "It is starting or stopping."]
         self._measured: list[Callable[[], None]] = []
         self.serving = False
-        """Set when the bot takes commands, cleared when it stops to."""
+        """Whether the bot takes commands."""
 
     def alive_if(self, check: Check) -> None:
-        """Add a condition of life: what only a restart mends."""
+        """Add a liveness check, for a fault that only a restart fixes."""
         self._alive.append(check)
 
     def ready_if(self, check: Check) -> None:
-        """Add a condition of readiness. What is not alive is not ready either."""
+        """Add a readiness check. `/readyz` runs the liveness checks as well."""
         self._ready.append(check)
 
     def measure(self, measure: Callable[[], None]) -> None:
-        """Add something to be done before metrics are shown, such as setting a gauge."""
+        """Add a function to call before metrics are shown, such as one that sets a gauge."""
         self._measured.append(measure)
 
     def answer(self, path: str) -> tuple[HTTPStatus, str, bytes]:
-        """Status, content type and body for a path."""
+        """Return the status, content type and body for a path."""
         match path.split("?", maxsplit=1)[0]:
             case "/livez":
                 return _verdict(self._alive)
@@ -70,13 +70,13 @@ class Health:
 
     def _metrics(self) -> bytes:
         for measure in self._measured:
-            with contextlib.suppress(Exception):  # a database that is away must not hide the other metrics
+            with contextlib.suppress(Exception):  # an unreachable database must not hide the other metrics
                 measure()
         return generate_latest(metrics.REGISTRY)
 
 
 class HealthServer:
-    """Answers over HTTP. Use as a context, within the loop that is watched."""
+    """HTTP server of a `Health`. An async context manager; enter it in the event loop that it watches."""
 
     def __init__(self, health: Health, host: str, port: int, *, stuck_s: float = STUCK_S) -> None:
         self._stuck_s = stuck_s
@@ -90,7 +90,7 @@ class HealthServer:
 
     @property
     def address(self) -> str:
-        """Where it listens: `http://127.0.0.1:9090`."""
+        """The address where the server listens: `http://127.0.0.1:9090`."""
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
@@ -141,14 +141,14 @@ def _server(health: Health, host: str, port: int) -> ThreadingHTTPServer:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Probes come every few seconds; nobody wants a line for each."""
+            """Log nothing: probes come every few seconds."""
 
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         daemon_threads = True
 
         def handle_error(self, _request: object, client_address: object) -> None:
-            """Whoever asked did not wait for the answer; the base would print a traceback into the log."""
+            """Log at debug level when the client closes the connection early; the base class prints a traceback."""
             log.debug("health.not_answered", client=client_address)
 
     try:

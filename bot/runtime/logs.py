@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stderr, redacted at the one place where all of them pass."""
+"""Structured logs: one JSON object per line on stderr. One processor redacts all of them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from handlers.redaction import clean
 
 _MAX_CHARS = 8000
 _TELLING = re.compile("token|secret|password|authorization|cookie", re.IGNORECASE)
-"""Names of what is never shown, whatever it looks like."""
+"""Keys whose values are never logged, whatever they look like."""
 
 
 def configure(level: str = "INFO") -> None:
-    """Send csm's and its libraries' logs through the same processors."""
+    """Configure logging: the logs of csm and of its libraries pass the same processors."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -43,10 +43,10 @@ def configure(level: str = "INFO") -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # The durable engine brings a handler with a format of its own, unless its logger has one already.
+    # DBOS adds a handler with its own format, unless its logger has a handler already.
     engine = logging.getLogger("dbos")
     engine.handlers, engine.propagate = [handler], False
-    # A line that cannot be formatted would be printed in pieces, past every processor.
+    # Otherwise a record that cannot be formatted is printed in pieces to stderr, without any processor.
     logging.raiseExceptions = False
     # At DEBUG these print tokens and payloads.
     for chatty in ("slack_bolt", "slack_sdk", "asyncssh", "kubernetes", "docker", "urllib3", "dbos"):
@@ -61,7 +61,7 @@ def _redacted(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 
 def _harmless(value: Any) -> Any:
-    """The same without secrets, however deep they are; what JSON does not know becomes text first."""
+    """Return the value without secrets, at any depth. A type that JSON does not have becomes text first."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):

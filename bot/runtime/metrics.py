@@ -1,7 +1,7 @@
 """
-What the bot counts and measures, for Prometheus. Every part may count here; nothing here knows any part.
+The bot's Prometheus metrics. Every module of `bot` may import this one; this one imports none of them.
 
-Names follow Prometheus' habits: a unit at the end, `_total` for what only grows, few and bounded label values.
+Names follow Prometheus' conventions: the unit at the end, `_total` for counters, few and bounded label values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PlatformCollector(registry=REGISTRY)
 GCCollector(registry=REGISTRY)
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3)
-"""An acknowledgement has three seconds."""
+"""Slack allows three seconds for an acknowledgement."""
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 
 BUILD = Gauge("csm_build_info", "1; the version is in the label.", ["version"], registry=REGISTRY)

@@ -1,4 +1,4 @@
-"""Room on this machine's disk for archives while they are looked at."""
+"""Temporary files for archives while they are inspected."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ MIB = 1024 * 1024
 
 class TemporaryFiles:
     """
-    `handlers.ports.TemporarySpace`: small archives stay in memory, larger ones go into a file without a name.
+    `handlers.ports.TemporarySpace`: archives of up to `in_memory` bytes stay in memory, larger ones go into an
+    unnamed file.
 
-    A file without a name cannot be opened by anybody else, and is gone with this process, however it ends.
+    No other process can open an unnamed file, and it is deleted when this process ends, however it ends.
     """
 
     def __init__(self, *, at_once: int = 4, in_memory: int = 8 * MIB, folder: str | None = None) -> None:
@@ -25,7 +26,7 @@ class TemporaryFiles:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[BinaryIO]:
-        """See `TemporarySpace.open`. At most `at_once` are open; the others wait for their turn."""
+        """See `TemporarySpace.open`. At most `at_once` files are open; further callers wait for a slot."""
         async with self._places:
             with tempfile.SpooledTemporaryFile(max_size=self._in_memory, dir=self._folder) as file:
                 yield cast("BinaryIO", file)

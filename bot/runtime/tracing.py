@@ -1,7 +1,7 @@
 """
-Traces, when an OpenTelemetry endpoint is set: a span for each run, each Agent that is asked, each call of Slack's.
+OpenTelemetry traces, when an endpoint is set: a span for each run, each check of an Agent and each Slack API call.
 
-Nothing of OpenTelemetry is imported unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set; it comes with the extra `csm[otel]`.
+OpenTelemetry is imported only if `OTEL_EXPORTER_OTLP_ENDPOINT` is set; it comes with the extra `csm[otel]`.
 Attributes are names, ids and verdicts, never what an Agent printed.
 """
 
@@ -22,7 +22,7 @@ _tracer: Any = None
 
 @contextlib.contextmanager
 def span(name: str, **attributes: str) -> Iterator[None]:
-    """A span around a block; nothing, when nobody traces. Of an error only its kind is told: its words may be an Agent's."""
+    """Open a span around a block if tracing is on. Of an error it records only the type: the text may be an Agent's."""
     if _tracer is None:
         yield
         return
@@ -45,7 +45,7 @@ def traced() -> Iterator[None]:
     """
     Send spans while the block runs, if an endpoint is set in the environment.
 
-    Raises `ConfigurationError` when it is and the libraries are not there.
+    Raises `ConfigurationError` when an endpoint is set and the libraries are not installed.
     """
     if not os.environ.get(ENDPOINT):
         yield
@@ -57,7 +57,7 @@ def traced() -> Iterator[None]:
         yield
     finally:
         _tracer = None
-        provider.shutdown()  # sends what is left
+        provider.shutdown()  # sends the remaining spans
 
 
 def _provider() -> Any:

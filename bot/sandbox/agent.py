@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """
-The stand-in Agent: answers as a Datadog Agent of a chosen version does, faults included.
+The stand-in Agent: prints what a Datadog Agent of a chosen version prints, with a chosen fault.
 
-One file, standard library only, Python 3.8 and up: it is copied into containers, run as `system-probe`,
-`security-agent` and `agent`, and imported where a whole fleet is played in one process. What it prints is
-what the Agent's sources print (DataDog/datadog-agent: cmd/system-probe/subcommands/runtime/selftest.go@26727419,
+One file, standard library only, Python 3.8 and up. It is copied into containers, run as `system-probe`,
+`security-agent` and `agent`, and imported where one process simulates a whole fleet. Its output is taken from the
+Agent's sources (DataDog/datadog-agent: cmd/system-probe/subcommands/runtime/selftest.go@26727419,
 pkg/security/agent/status_templates/runtimesecurity.tmpl@0bf8273d, pkg/security/agent/status_provider.go@39b5c6f6,
 pkg/eventmonitor/eventmonitor.go, pkg/cli/subcommands/version/command.go@15d68ebc).
 
-From 7.65 the module tests itself, and what is run by hand waits in a queue that blocks it when it is full
-(pkg/security/module/cws.go@0227eb6e, pkg/security/probe/selftests/tester.go): `Module` plays that.
+From 7.65 the module tests itself, and a manual self-test waits in a queue that blocks the module when it is full
+(pkg/security/module/cws.go@0227eb6e, pkg/security/probe/selftests/tester.go). `Module` simulates that.
 """
 
 from __future__ import annotations
@@ -51,39 +51,39 @@ FAULTS = {
     "noisy": "log lines come before the answer",
     "hostile": "it prints escape sequences, mentions and what looks like secrets",
 }
-"""What can be wrong with a stand-in Agent, in words."""
+"""The faults of a stand-in Agent: name and description."""
 
 SOCKET = "DD_RUNTIME_SECURITY_CONFIG_SOCKET"
 SOCKET_PATH = "/var/run/sysprobe/runtime-security.sock"
 CONFIG_FILE = "/etc/datadog-agent/system-probe.yaml"
 CONTINUOUS = (65, 0)
-"""From here on the Agent tests itself."""
+"""From this version on, the module tests itself."""
 NAMES = {"agent": "Agent", "datadog-agent": "Agent", "security-agent": "Security agent", "system-probe": "System Probe"}
 
 
 @dataclass
 class Behaviour:
-    """Which Agent is played."""
+    """The Agent to simulate: version, installation, fault and clock."""
 
     version: str = "7.70.1"
     installation: str = "helm"
     """`helm`, `operator`, `kubernetes`, `docker` or `host`."""
     security_agent: bool = True
-    """Whether there is a security-agent at all."""
+    """Whether the Agent has a security-agent."""
     fault: str = ""
-    """A name of `FAULTS`, or nothing."""
+    """A name of `FAULTS`, or empty for none."""
     delay_s: float = 0.0
-    """How long each answer takes."""
+    """Seconds before each answer."""
     uptime_s: float = 5400.0
-    """For how long system-probe has run when the stand-in is first asked."""
+    """Seconds that system-probe has run when the stand-in gets its first command."""
     broken_at: float = 0.0
-    """Since when (seconds since the epoch) events do not reach the module any more; 0 for never."""
+    """From when on events no longer reach the module (seconds since the epoch); 0 for never."""
     zone: str = "UTC"
-    """The abbreviation of the host's zone."""
+    """The abbreviation of the host's time zone."""
     utc_offset_s: int = 0
-    """East of UTC, of that zone."""
+    """The offset of that time zone, positive east of UTC."""
     clock_ahead_s: float = 0.0
-    """By how much the node's clock is ahead."""
+    """How many seconds the node's clock is ahead."""
 
     @classmethod
     def from_json(cls, text: str) -> Behaviour:
@@ -99,22 +99,23 @@ class Behaviour:
 
     @property
     def socket(self) -> str:
-        """Where the module has its socket."""
+        """The path of the module's socket."""
         return "/run/moved/runtime-security.sock" if self.fault == "socket_moved" else SOCKET_PATH
 
 
 @dataclass
 class Module:
     """
-    The module's own testing, from 7.65: a pure function of when it was started and of the runs by hand since.
+    The module's own self-tests, from 7.65.
 
-    One goroutine takes a run from the queue, collects its result, and sleeps; each turn adds a run of its own. A run by
-    hand is added as well and never taken out of turn, so that the queue only grows. A run for which there is no room
-    blocks whoever adds it, with the tester's lock held, and so the status.
+    The state is a pure function of the start time and of the manual runs since. One goroutine takes a run from the
+    queue, collects its result, and sleeps. Each iteration takes one run and adds one. A manual run is added as well,
+    and runs are taken in order only, so the queue only grows. When the queue is full, adding a run blocks the caller,
+    who holds the tester's lock, so the status blocks too.
     """
 
     started_at: float = 0.0
-    """Seconds since the epoch; 0 until it is first asked."""
+    """Seconds since the epoch; 0 until `start` is called."""
     by_hand: List[float] = field(default_factory=list)
 
     ROOM = 10
@@ -122,14 +123,19 @@ class Module:
     RETRY_S = 15.0
 
     def start(self, behaviour: Behaviour, now: float) -> None:
-        """Be started, unless it is. One that is played as starting has always been started a moment ago."""
+        """Set the start time, unless it is set. With the fault `starting`, it is always five seconds ago."""
         if behaviour.fault == "starting":
             self.started_at, self.by_hand = now - 5.0, []
         elif not self.started_at:
             self.started_at = now - behaviour.uptime_s
 
     def results(self, behaviour: Behaviour, now: float) -> Tuple[Optional[float], bool, bool]:
-        """When it last stamped a result (`None`: never), whether that was a success, and whether it is blocked."""
+        """
+        Return the state of the self-tests at the time `now`.
+
+        The result is: the time of the latest result (`None` before the first), whether it succeeded, and whether the
+        module is blocked.
+        """
         interval = 300.0 if behaviour.era < (67, 0) else 3600.0
         stamped_late = behaviour.era < (73, 0)
         queue, waiting = [self.started_at + self.FIRST_S], sorted(self.by_hand)
@@ -156,7 +162,7 @@ class Module:
 
 @dataclass
 class Reply:
-    """What the process does: wait, print, exit; or never exit."""
+    """What the process does: wait, print and exit, or never exit."""
 
     stdout: str = ""
     stderr: str = ""
@@ -164,7 +170,7 @@ class Reply:
     delay_s: float = 0.0
     hang: bool = False
     deaf: bool = False
-    """Ignores SIGTERM."""
+    """Whether the process ignores SIGTERM."""
     raw_stdout: bytes = field(default=b"", repr=False)
 
     @property
@@ -180,7 +186,7 @@ def reply(
     module: Optional[Module] = None,
     now: Optional[float] = None,
 ) -> Reply:
-    """Answer one command. `now` is seconds since the epoch, UTC; what happens to the module is kept in `module`."""
+    """Answer one command. `now` is seconds since the epoch, UTC; `module` holds the module's state between commands."""
     binary = os.path.basename(argv[0])  # noqa: PTH119 - one file without a need for paths
     arguments = list(argv[1:])
     now = time.time() if now is None else now
@@ -208,7 +214,7 @@ def reply(
 
 
 def plays_tool(argv: Sequence[str]) -> bool:
-    """Whether this is a command of the image that tells of the stand-in's node: its clock, its sockets, its settings."""
+    """Whether `argv` is a tool that reads the node's clock (`date`), sockets (`ls -d`) or settings (`cat`)."""
     return list(argv[:1]) == ["date"] or list(argv[:2]) == ["ls", "-d"] or list(argv) == ["cat", CONFIG_FILE]
 
 
@@ -234,7 +240,7 @@ def _unknown_command(binary: str, word: str) -> Reply:
 
 
 def _config(behaviour: Behaviour) -> Reply:
-    """`system-probe config`: older ones tell nothing of the module."""
+    """`system-probe config`: before 7.60 it does not print the module's settings."""
     if behaviour.fault == "refused":
         dial = "dial unix /var/run/sysprobe/sysprobe.sock: connect: connection refused"
         return Reply(stderr='Error: Get "http://unix/config": %s\n' % dial, exit_status=255)
@@ -257,7 +263,7 @@ def _settings(behaviour: Behaviour) -> str:
     )
 
 
-# -- the self-test by hand -------------------------------------------------------------------------------------------
+# -- manual self-test --------------------------------------------------------------------------------------------------
 
 
 def _self_test(binary: str, env: Mapping[str, str], behaviour: Behaviour, module: Module, now: float) -> Reply:
@@ -308,14 +314,18 @@ _NOISE = "2026-11-24 10:00:00 UTC | SYS-PROBE | INFO | (cmd/run.go:1 in run) | E
 
 
 def _default_socket(binary: str, behaviour: Behaviour) -> str:
-    """The chart sets the socket for security-agent only; the Operator for all containers."""
+    """
+    The socket that a binary uses by default.
+
+    The chart sets it for security-agent only, the Operator for all containers.
+    """
     if behaviour.installation == "helm" and binary == "system-probe":
         return "/opt/datadog-agent/run/runtime-security.sock"
     return SOCKET_PATH
 
 
 def _transport_failure(behaviour: Behaviour, socket: str) -> str:
-    """What the client says when it does not get through to the module."""
+    """The client's error when it cannot reach the module; empty when it can."""
     dial = 'unable to get a process self test: rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: dial unix %s: connect: %s"'
     reasons = {
         "module_down": "no such file or directory",
@@ -355,7 +365,7 @@ def _status(binary: str, behaviour: Behaviour, module: Module, now: float, *, as
 
 
 def _tests(binary: str, behaviour: Behaviour, module: Module, now: float) -> Optional[Dict[str, Any]]:
-    """The Self Tests block as JSON has it; `None` when this status does not tell."""
+    """The Self Tests block as in the JSON status; `None` when this status has none."""
     fault, is_security_agent = behaviour.fault, binary == "security-agent"
     silent = ["module_down", "refused", "starting", "ebpfless", "no_block", "not_enabled", "disabled"]
     silent += ["not_told", "socket_moved"] if is_security_agent else []
@@ -382,7 +392,7 @@ def _tests(binary: str, behaviour: Behaviour, module: Module, now: float) -> Opt
 
 
 def _document(binary: str, behaviour: Behaviour, now: float, tests: Optional[Dict[str, Any]]) -> Dict[str, Any]:
-    """The status as JSON. The Agent leaves empty members out, security-agent does not."""
+    """The status as JSON. The Agent leaves out empty members; security-agent does not."""
     is_security_agent = binary == "security-agent"
     found: Dict[str, Any] = {
         "version": behaviour.version,
@@ -431,7 +441,7 @@ def _text(binary: str, behaviour: Behaviour, now: float, tests: Optional[Dict[st
 
 
 def _block(tests: Optional[Dict[str, Any]]) -> str:
-    """The block as text; of what is not told only its frame is there."""
+    """The Self Tests block as text. Without results, it has the headings only."""
     told = tests or {"LastTimestamp": "<no value>", "Success": [], "Fails": []}
     return "  Self Tests\n  ==========\n\n    Last execution: %s\n%s%s\n" % (
         told["LastTimestamp"],
@@ -447,7 +457,7 @@ def _listed(label: str, rules: Sequence[str]) -> str:
 
 
 def _hostile() -> str:
-    """Everything that must not reach Slack, put together here so that no scanner takes it for real."""
+    """Output that must not reach Slack. It is assembled here, so that secret scanners do not report this file."""
     secret = "".join(("0123456789abcdef" * 2,))
     return (
         "\x1b[31;1m\x1b]0;title\x07<!channel> <@U0SANDANA> ```\n*bold* <https://evil.example|click>\n"
@@ -456,13 +466,13 @@ def _hostile() -> str:
 
 
 def _play_flare(argv: Sequence[str]) -> None:
-    """Become the flare, which talks and waits. Its program lies beside this one."""
+    """Replace this process with the flare command, which is interactive. Its program is in the same folder."""
     program = os.path.join(os.path.dirname(os.path.realpath(__file__)), "flare_agent.py")  # noqa: PTH118, PTH120
     os.execv(sys.executable, [sys.executable, "-S", program, *argv])  # noqa: S606
 
 
 def _remembered(path: str) -> Module:
-    """The module as the commands before left it."""
+    """Load the module's state that earlier commands saved."""
     if not os.path.exists(path):  # noqa: PTH110
         return Module()
     with open(path) as file:  # noqa: PTH123
@@ -470,7 +480,9 @@ def _remembered(path: str) -> Module:
 
 
 def _remember(module: Module, path: str) -> None:
-    """Keep it for the commands that follow, as a whole: they may run at the same time."""
+    """
+    Save the module's state for later commands. The file is replaced atomically: commands can run at the same time.
+    """
     new = "%s.%d" % (path, os.getpid())
     with open(new, "w") as file:  # noqa: PTH123
         json.dump(asdict(module), file)
@@ -478,7 +490,7 @@ def _remember(module: Module, path: str) -> None:
 
 
 def main() -> None:
-    """Play the binary that this file was started as, or that its first argument names."""
+    """Run as the binary that this file was started as, or that its first argument names."""
     argv = list(sys.argv)
     if os.path.basename(argv[0]) not in NAMES:  # noqa: PTH119
         argv = argv[1:] or ["agent"]

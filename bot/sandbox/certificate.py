@@ -1,4 +1,4 @@
-"""A certificate of the stand-in's own, made at every start and for loopback only."""
+"""A TLS certificate for the stand-in API server, made at every start and valid for loopback only."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 def server_context(folder: Path) -> tuple[ssl.SSLContext, bytes]:
     """
-    What a server on 127.0.0.1 needs, and its authority as PEM for the clients that shall trust it.
+    Return a TLS context for a server on 127.0.0.1, and its authority as PEM for the clients.
 
-    The key is written to `folder` and stays there only until it is loaded.
+    The private key is written to `folder` and removed as soon as it is loaded.
     """
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = _certificate("csm stand-in authority", authority_key, None, authority_key)

@@ -1,4 +1,4 @@
-"""What a line of the command language may go on with, as the page shows it while somebody types. Pure."""
+"""Completions for a line of the command language, shown on the page while a person types. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUNS = ("show", "cancel")
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """`text` is the whole line with the completion taken; empty for what is only to be read."""
+    """One completion. `text` is the whole line with the completion inserted; empty for a hint."""
 
     text: str
     label: str
@@ -35,22 +35,22 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The words that exist in a sandbox."""
+    """The command, verbs, targets, Agents and runs of a sandbox."""
 
     command: str
-    """With its slash."""
+    """With its leading slash."""
     hint: str
     verbs: Collection[str]
     targets: Callable[[], Mapping[str, str]]
-    """By name, what they are."""
+    """Descriptions of the targets, by name."""
     agents: Callable[[str], Sequence[str]]
-    """The Agents of a target."""
+    """The names of a target's Agents."""
     runs: Callable[[], Sequence[str]]
-    """The ids that were shown, the latest first."""
+    """The ids of the runs that were shown, latest first."""
 
 
 def completions(line: str, words: Vocabulary) -> Sequence[Completion]:
-    """What may come next; at most a dozen."""
+    """Return what can follow the typed line: the command, a verb, or at most twelve arguments."""
     command, space, rest = line.partition(" ")
     if not space:
         return [Completion(f"{words.command} ", words.command, words.hint)] if words.command.startswith(command) else []

@@ -1,8 +1,9 @@
 """
-A Docker engine to practise on, where one is at hand: stand-in Agents in containers of their own.
+Stand-in Agents in containers of a Docker engine, if one answers.
 
-They carry a label, and csm is told to look at nothing else, so that real Agents on the same engine stay out of it. The
-image holds this machine's Python and the stand-in, needs no network to be made, and goes away with the sandbox.
+The containers carry a label and csm's target selects by that label, so real Agents on the same engine are not
+touched. The image holds this machine's Python and the stand-in. Making it needs no network. It is removed when the
+sandbox ends.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from bot.sandbox.agent import Behaviour
 LABEL = "csm.sandbox"
 REPOSITORY = "csm-sandbox/datadog/agent"
 LIFETIME_S = 12 * 3600
-"""A container ends by itself after that, should nobody be left to remove it."""
+"""A container ends by itself after that time, in case no sandbox removes it."""
 FLEET = (Behaviour("7.70.1", "docker"), Behaviour("7.60.1", "docker", fault="rule_failed"))
 
 
 class Absent(Exception):
-    """There is no engine to practise on. The message says why."""
+    """No Docker engine is available. The message is the reason."""
 
 
 class ContainerAgent:
@@ -51,7 +52,7 @@ class ContainerAgent:
 
 
 class Engine:
-    """The stand-ins on one engine, from the sandbox's start to its end."""
+    """The stand-in containers on one Docker engine, from the sandbox's start to its end."""
 
     def __init__(self, api: docker.APIClient, url: str) -> None:
         self._api = api
@@ -63,7 +64,7 @@ class Engine:
 
     @classmethod
     async def find(cls) -> Engine:
-        """The engine of `DOCKER_HOST`, or the one of this machine. Raises `Absent`."""
+        """Connect to the engine of `DOCKER_HOST`, or to this machine's. Raises `Absent`."""
         if not sys.platform.startswith("linux"):
             raise Absent("the stand-in's image can be made on Linux only")
         url = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
@@ -73,7 +74,7 @@ class Engine:
     def _connect(cls, url: str) -> Engine:
         try:
             if url.startswith("unix://"):
-                # The SDK leaves a socket open when nobody answers.
+                # The SDK does not close its socket when the connection fails.
                 with socket.socket(socket.AF_UNIX) as probe:
                     probe.connect(url.removeprefix("unix://"))
             api = docker.APIClient(base_url=url, version="auto", timeout=60)
@@ -122,7 +123,7 @@ class Engine:
         self._api.close()
 
     def _remove_left_behind(self) -> None:
-        """What sandboxes that were killed could not remove."""
+        """Remove orphans: containers and images of sandboxes that were killed."""
         labelled = [*self._api.containers(all=True, filters={"label": LABEL}), *self._images(LABEL)]
         for name in {str(each["Labels"][LABEL]) for each in labelled}:
             if orphans.is_left_behind(name):
@@ -131,11 +132,11 @@ class Engine:
     def _remove(self, name: str) -> None:
         label = f"{LABEL}={name}"
         for container in self._api.containers(all=True, filters={"label": label}):
-            with contextlib.suppress(DockerException):  # another sandbox may have been quicker
+            with contextlib.suppress(DockerException):  # another sandbox may have removed it
                 self._api.remove_container(container["Id"], force=True)
         for found in self._images(label):
             with contextlib.suppress(DockerException):
-                self._api.remove_image(found["Id"], force=True)  # with all its tags
+                self._api.remove_image(found["Id"], force=True)  # removes all its tags too
 
     def _images(self, label: str) -> Sequence[Mapping[str, Any]]:
         found: Sequence[Mapping[str, Any]] = self._api.images(filters={"label": label})

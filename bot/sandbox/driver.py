@@ -1,7 +1,7 @@
 """
-Using the sandbox as a person does, from a program: type a line, click, submit, read what is on the screen.
+Drives the sandbox as a person would, from a program: type a line, click, submit, read what is shown.
 
-Works on a `LocalSlack` in this process and waits for its changes; nothing here sleeps and hopes.
+Works on a `LocalSlack` in this process. It waits for changes of the workspace and never sleeps for a fixed time.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from bot.render.terminal import thread_as_text
 from bot.sandbox.slack.server import LocalSlack
 
 WAITING = "Waiting for approval"
-"""What a flare's message says when it goes on no more by itself (`bot.render.flare_messages`)."""
+"""The text in a flare's message while it waits for an approval (`bot.render.flare_messages`)."""
 
 T = TypeVar("T")
 Message = Mapping[str, Any]
 
 
 class Driver:
-    """One person at the sandbox, in one channel."""
+    """One person in one channel of the sandbox."""
 
     def __init__(self, slack: LocalSlack, *, user: str = "ana", channel: str = "#incident-42") -> None:
         self._slack = slack
@@ -31,15 +31,15 @@ class Driver:
         self.channel = channel
 
     async def type(self, line: str) -> None:
-        """Type a line; returns when the app has acknowledged it, or Slack gave up on it."""
+        """Type a line. Returns when the app has acknowledged it, or Slack has reported a failure."""
         await self._slack.people.command(self.user, self.channel, line)
 
     async def click(self, message: Message, action_id: str, value: Mapping[str, Any] | None = None) -> None:
-        """Click a button of a message; `value` is what an element of another kind is set to (`{"selected_user": …}`)."""
+        """Click a button of a message. For other elements, `value` is the new value (`{"selected_user": …}`)."""
         await self._slack.people.click(self.user, self.channel, message["ts"], action_id, value)
 
     async def choose(self, message: Message, action_id: str, words: str) -> None:
-        """Choose in a select, an overflow menu or radio buttons of a message, by the words that the choice shows."""
+        """Choose an option in a select, overflow menu or radio buttons of a message, by the text of the option."""
         element = next(e for e in elements(message) if e.get("action_id") == action_id)
         groups = element.get("option_groups") or [element]
         options = [option for group in groups for option in group["options"]]
@@ -50,7 +50,7 @@ class Driver:
         await self.click(message, action_id, {"selected_option": option})
 
     async def view(self) -> Mapping[str, Any]:
-        """The modal that this person sees, when it has come."""
+        """Wait for a modal of this person, and return the top one."""
         return await self.until(lambda: next(reversed(self.views()), None))
 
     async def submit(self, values: Mapping[str, Any]) -> Mapping[str, str]:
@@ -59,37 +59,37 @@ class Driver:
         return await self._slack.people.submit(self.user, view["id"], values)
 
     def views(self) -> Sequence[Mapping[str, Any]]:
-        """The modals that are open, the top one last."""
+        """The open modals of this person, the top one last."""
         return [view for view in self._slack.workspace.views.values() if view["_user"] == self._id]
 
     def messages(self, channel: str | None = None) -> Sequence[Message]:
-        """The channel as this person sees it, oldest first, without the threads' replies."""
+        """The channel's messages as this person sees them, oldest first, without replies in threads."""
         return self._slack.workspace.visible(self._channel(channel), self._id)
 
     def thread(self, root: Message) -> Sequence[Message]:
-        """A thread as this person sees it, its root first."""
+        """A thread's messages as this person sees them, the root first."""
         return self._slack.workspace.visible(self._channel(None), self._id, root["ts"])
 
     def notices(self) -> Sequence[str]:
-        """What Slack itself told this person: `/csm failed with the error operation_timeout`."""
+        """Slack's own notices to this person: `/csm failed with the error operation_timeout`."""
         return [e["text"] for e in self._slack.workspace.events if e["type"] == "notice" and e.get("only") == self._id]
 
     def file(self, name: str) -> str:
-        """The text of a file that was shared, by its name's end."""
+        """The text of a shared file, by the end of its name."""
         files = self._slack.workspace.files.values()
         return next(self._contents(file) for file in files if file["name"].endswith(name))
 
     def files(self, root: Message) -> Mapping[str, str]:
-        """The files of a thread, by name, as text."""
+        """The files of a thread: name and text."""
         return {file["name"]: self._contents(file) for m in self.thread(root) for file in m.get("files", [])}
 
     def report(self, root: Message) -> dict[str, Any] | None:
-        """The report of a finished run, from the JSON file in its thread; `None` when there is none."""
+        """The report of a finished run, from the JSON file in its thread; `None` without that file."""
         text = next((text for name, text in self.files(root).items() if name.endswith(".json")), None)
         return dict(json.loads(text)) if text else None
 
     def read(self, root: Message | None = None) -> str:
-        """What is on the screen, as text: the channel, or a thread."""
+        """The channel, or a thread, as text."""
         names = {user.id: user.name for user in self._slack.workspace.users.values()}
         shown = self.messages() if root is None else self.thread(root)
         return "\n".join([thread_as_text(shown, names), *(self.notices() if root is None else [])])
@@ -98,7 +98,7 @@ class Driver:
         return self._slack.workspace.contents[file["id"]].decode("utf-8", "replace")
 
     async def until(self, found: Callable[[], T | None], *, within_s: float = 30.0) -> T:
-        """Wait until something is there. Raises `TimeoutError` with what the channel shows instead."""
+        """Wait until `found` returns a result. Raises `TimeoutError` with the channel's content."""
         try:
             async with asyncio.timeout(within_s):
                 while True:
@@ -113,15 +113,17 @@ class Driver:
             ) from None
 
     async def finished(self, *, number: int = 0, within_s: float = 60.0) -> Message:
-        """Wait until the channel's run of that number (0: the first) has its verdict, its thread and its files."""
+        """Wait until a run of the channel has its verdict, its thread and its files. `number` 0 is the first run."""
         return await self.until(lambda: self._finished(number), within_s=within_s)
 
     async def card(self, *, number: int = 0, within_s: float = 60.0) -> Message:
-        """Wait until the review of the channel's flare of that number can be decided on."""
+        """
+        Wait until the review card of a run (a flare) offers a decision. `number` 0 is the first run of the channel.
+        """
         return await self.until(lambda: self._card(number), within_s=within_s)
 
     async def settled(self, *, number: int = 0, within_s: float = 60.0) -> Message:
-        """Wait until a run goes on no more by itself: it has finished, or it waits for somebody's decision."""
+        """Wait until a run has finished, or waits for an approval decision."""
 
         def settled() -> Message | None:
             if finished := self._finished(number):
@@ -157,7 +159,7 @@ class Driver:
 
 
 def is_run(message: Message) -> bool:
-    """Whether a message is a run's own (and not only for one person, nor shared from elsewhere)."""
+    """Whether a message is a run message: not ephemeral, and not shared from another channel."""
     return bool({"run.cancel", "run.again", "flare.again"} & set(actions(message))) or (
         not message.get("is_ephemeral") and any(f"{name} of" in message.get("text", "") for name in COMMANDS.values())
     )
@@ -169,7 +171,7 @@ def is_final(message: Message) -> bool:
 
 
 def actions(message: Message) -> Sequence[str]:
-    """What can be clicked in a message, by action id."""
+    """The action ids of a message's elements."""
     return [each["action_id"] for each in elements(message) if "action_id" in each]
 
 

@@ -1,4 +1,4 @@
-"""An executor for those who write commands: Agents of one's choice, without any platform behind them."""
+"""An executor for tests of new commands: any Agents, without a platform behind them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ class FakeExecutor:
     """
     Runs every Agent's commands as processes of this host.
 
-    `programs` says what a program's name runs instead (`{"system-probe": (sys.executable, "agent.py", "system-probe")}`);
-    other names are run as they are. An Agent named in `faults` raises that error when a command is opened.
+    `programs` maps a program's name to the command that runs instead, for example
+    `{"system-probe": (sys.executable, "agent.py", "system-probe")}`. Other programs are run as they are. Opening a
+    command on an Agent named in `faults` raises that error.
     """
 
     def __init__(
@@ -38,11 +39,11 @@ class FakeExecutor:
 
     @property
     def platform(self) -> Platform:
-        """The platform that was given."""
+        """The platform given at construction."""
         return self._platform
 
     async def agents(self) -> Sequence[Agent]:
-        """The Agents that were given."""
+        """The Agents given at construction, sorted by name."""
         return self._agents
 
     def open(
@@ -56,4 +57,4 @@ class FakeExecutor:
         return self._processes.open(agent, line, container=container, stdin=stdin)
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is no resource to release."""

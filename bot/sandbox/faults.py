@@ -1,4 +1,4 @@
-"""What can go wrong in the sandbox: Agents, nodes, the cluster's API, Slack, the bot's process."""
+"""The faults of the sandbox: Agents, nodes, the cluster's API, Slack, the bot's process."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ STATUSES = {
 
 
 class Process(Protocol):
-    """The bot, as far as it can be broken."""
+    """The bot's process, as the faults need it."""
 
     @property
     def is_running(self) -> bool:
-        """Whether its process is there."""
+        """Whether the process runs."""
 
     async def start(self) -> None:
-        """Start it."""
+        """Start the process."""
 
     async def kill(self) -> None:
-        """Kill it."""
+        """Kill the process."""
 
 
 class Fleet:
-    """Every stand-in Agent: the pods of the cluster, and those beside it, which may come later."""
+    """Every stand-in Agent: the cluster's pods and the others, which may be added later."""
 
     def __init__(self, cluster: KubernetesApi, others: Callable[[], Sequence[StandIn]]) -> None:
         self._cluster = cluster
@@ -64,12 +64,12 @@ class Fleet:
         self._from_start = {name: behaviour.fault for name, behaviour in self.behaviours().items()}
 
     def behaviours(self) -> Mapping[str, Behaviour]:
-        """What each plays, by its Agent's name."""
+        """The behaviour of each Agent, by Agent name."""
         pods = {pod.node: pod.behaviour for pod in self._cluster.pods.values()}
         return pods | {other.name: other.behaviour for other in self._others()}
 
     async def misbehave(self, name: str, fault: str) -> None:
-        """Give an Agent a fault of `bot.sandbox.agent.FAULTS`, or none. Raises `BadRequest`."""
+        """Set an Agent's fault: a name of `bot.sandbox.fleet.AGENT_FAULTS`, or empty for none. Raises `BadRequest`."""
         for other in self._others():
             if other.name == name:
                 await other.play(replace(other.behaviour, fault=fault))
@@ -77,17 +77,17 @@ class Fleet:
         _pod(self._cluster, name).behaviour.fault = fault
 
     def faulty(self) -> Iterable[Broken]:
-        """Those that misbehave now."""
+        """The Agents that have a fault now."""
         for name, behaviour in self.behaviours().items():
             if fault := behaviour.fault:
-                # An Agent that came later came with its fault.
+                # An Agent that was added later brought its fault along.
                 since_start = self._from_start.setdefault(name, fault) == fault
                 heal = {"fault": "agent", "agent": name, "is": ""}
                 yield Broken(f"{name}: {FAULTS[fault]}", heal, on_purpose=since_start)
 
 
 def fleet_faults(cluster: KubernetesApi, others: Callable[[], Sequence[StandIn]] = tuple) -> Sequence[Fault]:
-    """What the Agents, and the nodes of the stand-in cluster, may do wrong."""
+    """The faults of the Agents and of the stand-in cluster's nodes."""
     fleet = Fleet(cluster, others)
 
     async def agent(body: Mapping[str, Any]) -> None:
@@ -121,7 +121,7 @@ def fleet_faults(cluster: KubernetesApi, others: Callable[[], Sequence[StandIn]]
 
 
 def api_fault(cluster: KubernetesApi) -> Fault:
-    """What the whole API of the stand-in cluster may answer."""
+    """The fault of the cluster's API: it answers listing, commands or both with an HTTP error."""
 
     async def api(body: Mapping[str, Any]) -> None:
         status = int(choice({"status": "429", **body}, "status", STATUSES) or 0)
@@ -146,7 +146,7 @@ def api_fault(cluster: KubernetesApi) -> Fault:
 
 
 def bot_faults(process: Process) -> Sequence[Fault]:
-    """The bot's process killed, and started."""
+    """The faults of the bot's process: kill it, and start it again."""
 
     async def kill(_body: Mapping[str, Any]) -> None:
         await process.kill()
@@ -172,7 +172,7 @@ def bot_faults(process: Process) -> Sequence[Fault]:
 
 
 def slack_faults(slack: LocalSlack) -> Sequence[Fault]:
-    """What Slack itself may do wrong."""
+    """The faults of Slack: error answers, dropped connections, disconnects."""
     statuses = slack.api.faults
 
     async def api_error(body: Mapping[str, Any]) -> None:

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """
-The stand-in Agent's `flare`: builds a real archive, asks, waits on its stdin, and writes down what it was told.
+The stand-in Agent's `flare`: builds a real archive, asks for confirmation on stdin, and records each step.
 
-One file, standard library only, Python 3.8 and up, always a process of its own: `flare_agent.py agent flare …`.
-What it prints is what the Agent's sources print (DataDog/datadog-agent:
+One file, standard library only, Python 3.8 and up, always a process of its own: `flare_agent.py agent flare …`. Its
+output is taken from the Agent's sources (DataDog/datadog-agent:
 cmd/security-agent/subcommands/flare/command.go@11ab8d28, cmd/agent/subcommands/flare/command.go@013fb719,
-comp/core/flare/impl/send_flare.go@09f9c5de, pkg/util/input/input.go@28f2560e). Nothing leaves this machine:
-an upload is a line in the ledger, `flare-ledger.jsonl` beside the archives.
+comp/core/flare/impl/send_flare.go@09f9c5de, pkg/util/input/input.go@28f2560e). Nothing leaves this machine: an upload
+is a line in the ledger, `flare-ledger.jsonl` beside the archives.
 """
 
 from __future__ import annotations
@@ -92,10 +92,10 @@ FAULTS = {
     "flare_to_plain_http": "its dd_url is without encryption",
     "flare_to_nowhere": "nothing in the archive tells where it goes",
 }
-"""What can be wrong with a stand-in Agent's flare, in words."""
+"""The faults of a stand-in Agent's flare: name and description."""
 
 DESTINATIONS = {
-    # By fault: the dump of its settings, its file, its environment (None: not in the archive), and the host it sends to.
+    # Fault: settings dump, settings file, environment (None: not in the archive), and the host it sends to.
     "": ("site: datadoghq.com\n", "site: datadoghq.com\n", "DD_SITE=datadoghq.com", "app.datadoghq.com"),
     "flare_to_host": (
         "dd_url: https://flares.example.net:8443\nsite: datadoghq.com\n",
@@ -124,7 +124,11 @@ DESTINATIONS = {
     "flare_to_plain_http": ("dd_url: http://app.datadoghq.com\n", "", "", "app.datadoghq.com"),
     "flare_to_nowhere": (None, None, None, "app.datadoghq.com"),
 }
-"""The settings that say where a flare goes. `app.` stands for what the Agent makes of it, `X-Y-Z-flare.agent.`."""
+"""
+The settings that determine where a flare is sent, by fault.
+
+The Agent replaces `app.` in a Datadog host with `X-Y-Z-flare.agent.` (its version is X.Y.Z).
+"""
 
 CONFIRMATION = "Are you sure you want to upload a flare? [y/N]"
 LEDGER = "flare-ledger.jsonl"
@@ -132,7 +136,7 @@ NAMES = {"security-agent": "the Security Agent", "agent": "the agent", "datadog-
 
 
 def read_ledger(folder: str) -> List[Dict[str, Any]]:
-    """All that the flares of one Agent were told, in order."""
+    """All events in the ledger of one Agent's flares, in order."""
     path = os.path.join(folder, LEDGER)  # noqa: PTH118
     if not os.path.exists(path):  # noqa: PTH110
         return []
@@ -141,13 +145,13 @@ def read_ledger(folder: str) -> List[Dict[str, Any]]:
 
 
 class Scanner:
-    """Go's bufio.Scanner on stdin: what it has buffered beyond its line is lost with it."""
+    """Go's bufio.Scanner on stdin: input that it has buffered beyond the returned line is lost with it."""
 
     def __init__(self) -> None:
         self._buffer = b""
 
     def line(self) -> str:
-        """The next line, trimmed; an empty one at the end of the input."""
+        """Return the next line, stripped; empty at the end of the input, and for a line of more than 64 KiB."""
         while b"\n" not in self._buffer:
             data = os.read(0, 4096)
             if not data:
@@ -160,7 +164,7 @@ class Scanner:
 
 
 class Flare:
-    """One run of the command."""
+    """One run of the flare command."""
 
     def __init__(self, argv: Sequence[str], behaviour: Dict[str, Any], folder: str) -> None:
         self._argv = list(argv)
@@ -179,7 +183,7 @@ class Flare:
         self._path = os.path.join(folder, "datadog-agent-%s-info.zip" % stamp)  # noqa: PTH118
 
     def run(self) -> NoReturn:
-        """Play it to its end."""
+        """Run the command to its end."""
         self._write("started", argv=self._argv, pid=os.getpid())
         self._refuse_arguments()
         if self._binary != "security-agent":
@@ -257,7 +261,7 @@ class Flare:
 
     def _be_elsewhere(self) -> None:
         if self._binary == "security-agent":
-            return  # it does not look
+            return  # it does not check that the archive exists
         self._say('The flare zipfile "%s" does not exist.' % self._path)
         self._say(
             "If the agent running in a different container try the '--local' option to generate the flare locally"
@@ -281,7 +285,7 @@ class Flare:
             os.replace(temporary, path)  # noqa: PTH105
         self._write("built", archive=path, sha256=hashlib.sha256(data).hexdigest())
 
-    # -- asking ---------------------------------------------------------------------------------------------
+    # -- confirmation ---------------------------------------------------------------------------------------
 
     def _confirmed(self) -> bool:
         fault, path = self._fault, self._path
@@ -306,7 +310,7 @@ class Flare:
         return answer in ("y", "Y")
 
     def _meddle(self) -> None:
-        """What happens while it waits."""
+        """Start what a fault does while the command waits for its answer."""
         deeds = {
             "flare_changes": (3.0, self._change),
             "flare_vanishes": (3.0, lambda: os.unlink(self._path)),  # noqa: PTH108
@@ -357,13 +361,13 @@ class Flare:
         self._end(0)
 
     def _arrive(self) -> None:
-        """One complete POST: the archive is opened for it, each time anew."""
+        """Record one complete POST in the ledger. The archive is read anew each time."""
         with open(self._path, "rb") as file:  # noqa: PTH123
             digest = hashlib.sha256(file.read()).hexdigest()
         facts = {"sha256": digest, "case": self._case, "email": self._email, "host": self._host}
         self._write("uploaded", archive=self._path, **facts)
 
-    # -- how ------------------------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------------------
 
     def _option(self, *names: str) -> str:
         for at, word in enumerate(self._argv):
@@ -453,7 +457,7 @@ _ARRIVALS = {
     "flare_no_content_type": 1,
     "flare_garbled": 1,
 }
-"""How many complete uploads came before the failure that the Agent saw."""
+"""How many complete uploads precede the failure that the Agent sees, by fault."""
 
 
 def _sent_to(host: str, numbers: Sequence[str]) -> str:
@@ -465,7 +469,7 @@ _SITES = ("datadoghq.com", "us3.datadoghq.com", "us5.datadoghq.com", "ap1.datado
 
 
 def members(binary: str, fault: str = "", *, local: bool = False) -> Dict[str, bytes]:
-    """The files of an archive, by name. What looks like a secret is put together here."""
+    """The files of an archive: name and content. Apparent secrets are assembled here."""
     host = "node-1"
     stars = "*" * 28 + "abcd"
     log = "".join(
@@ -498,7 +502,7 @@ def members(binary: str, fault: str = "", *, local: bool = False) -> Dict[str, b
 
 
 def settings(fault: str, stars: str) -> Dict[str, str]:
-    """The files of an archive that say where it goes."""
+    """The files of an archive that hold the destination's settings."""
     dump, file, environment, _ = DESTINATIONS.get(fault, DESTINATIONS[""])
     found = {}
     if file is not None:
@@ -515,7 +519,7 @@ def settings(fault: str, stars: str) -> Dict[str, str]:
 
 
 def pack(files: Dict[str, bytes], fault: str = "") -> bytes:
-    """The archive of these files."""
+    """Build the zip archive of these files; some faults damage it."""
     import io
 
     buffer = io.BytesIO()
@@ -531,7 +535,7 @@ def pack(files: Dict[str, bytes], fault: str = "") -> bytes:
                 archive.writestr("node-1/logs/%d.log" % number, b"")
     data = buffer.getvalue()
     if fault == "flare_encrypted":
-        # The flag in the last entry of the list of files, and in that file's own header.
+        # Set the encryption flag in the central directory's last entry and in that file's local header.
         at = data.rindex(b"PK\x01\x02")
         header = int.from_bytes(data[at + 42 : at + 46], "little")
         changed = bytearray(data)
@@ -542,7 +546,9 @@ def pack(files: Dict[str, bytes], fault: str = "") -> bytes:
 
 
 def main() -> None:
-    """Play the binary that the first argument names, with the behaviour of the environment or of a file."""
+    """
+    Run as the binary that the first argument names. The behaviour comes from the environment, or else from a file.
+    """
     text = os.environ.get("STAND_IN_AGENT")
     if text is None:
         with open(os.environ.get("STAND_IN_AGENT_FILE", "/etc/stand-in-agent.json")) as file:  # noqa: PTH123

@@ -1,4 +1,4 @@
-"""The sandbox's fleet: `cluster-a`, Agents of mixed versions, two of them with faults."""
+"""The fleet of the sandbox's target `cluster-a`: Agents of several versions, two of them with faults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bot.sandbox.agent import Behaviour
 from bot.sandbox.kubernetes_api import KubernetesApi, Pod
 
 AGENT_FAULTS = {**agent.FAULTS, **flare_agent.FAULTS}
-"""All that can be wrong with a stand-in Agent, in words."""
+"""All faults of a stand-in Agent, flare included: name and description."""
 
 VERSIONS = ("7.70.1", "7.66.0", "7.60.1", "7.50.3", "7.72.4", "7.78.0")
 
@@ -27,11 +27,15 @@ NETWORKS = (
     "none",
     "unprivileged",
 )
-"""Of a dozen nodes, as no single cluster has them: to show what a tc check says of each."""
+"""
+The networks of twelve nodes, repeated in larger fleets.
+
+No single cluster mixes them. They show the result of a tc check for each.
+"""
 
 
 def install_network_plugins(cluster: KubernetesApi) -> None:
-    """What these networks are made by, as the cluster itself lists it."""
+    """Install the DaemonSets and settings that the cluster lists for the networks of `NETWORKS`."""
     cluster.install_network_plugin("cilium", "registry.example/cilium:v1.17.2", cilium={"enable-tcx": "true"})
     cluster.install_network_plugin(
         "aws-node", "registry.example/amazon-k8s-cni:v1.19.0", "registry.example/aws-network-policy-agent:v1.2.0"
@@ -40,9 +44,10 @@ def install_network_plugins(cluster: KubernetesApi) -> None:
 
 def fleet(agents: int) -> Iterator[Pod]:
     """
-    That many Agents, by the hundred like the first dozen: one fails a rule, one has its module down.
+    Generate the pods of `agents` Agents.
 
-    The newest ones have no security-agent, as the chart can be told.
+    In each hundred, Agent 5 fails a rule and the module of Agent 9 is down. The Agents of the newest version have no
+    security-agent, a setup that the chart allows.
     """
     for number in range(1, agents + 1):
         version = VERSIONS[(number - 1) % len(VERSIONS)]

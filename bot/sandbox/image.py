@@ -1,7 +1,7 @@
 """
-An image for stand-in Agents, made of this machine's Python: it needs no network, and no other image.
+Builds an image for stand-in Agents from this machine's Python. It needs no network and no base image.
 
-The tests' own engine has more in it, and the same stand-in.
+The Docker engine of the tests uses the same stand-in, with more programs and modules.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def root_file_system(
     more: Callable[[tarfile.TarFile], None] = lambda _: None, *, extensions: Collection[str] = ()
 ) -> bytes:
     """
-    A tar with Python where the Agent has its own, and the stand-in as the Agent's programs.
+    Return a tar with Python at the path of the Agent's own, and the stand-in as the Agent's programs.
 
-    `more` adds to it (an engine takes no path twice); `extensions` are more of Python's modules in C.
+    `more` adds files (Docker accepts no path twice). `extensions` names further C modules of Python.
     """
     interpreter = Path(os.path.realpath(sys.executable))
     standard = Path(sysconfig.get_path("stdlib"))
@@ -69,7 +69,7 @@ def root_file_system(
 
 
 def file_system(fill: Callable[[tarfile.TarFile], None]) -> bytes:
-    """A tar with the folders that every container needs, and whatever `fill` adds."""
+    """Return a tar with the folders that every container needs, and what `fill` adds."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for folder in ("tmp", "proc", "dev", "sys", "etc"):
@@ -81,7 +81,7 @@ def file_system(fill: Callable[[tarfile.TarFile], None]) -> bytes:
 
 
 def behaviour_file(behaviour: str) -> bytes:
-    """A tar for a container's /etc that makes its stand-in play a `Behaviour`, given as JSON."""
+    """Return a tar for a container's /etc that sets the stand-in's `Behaviour`, given as JSON."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         _write(tar, "stand-in-agent.json", behaviour.encode())
@@ -89,7 +89,7 @@ def behaviour_file(behaviour: str) -> bytes:
 
 
 def add_programs(tar: tarfile.TarFile, binaries: Sequence[Path]) -> None:
-    """Add programs of this machine, and what they are linked with."""
+    """Add programs of this machine and the shared libraries that they are linked with."""
     there = set(tar.getnames())
     for path in _with_libraries(binaries):
         if str(path).lstrip("/") not in there:
@@ -110,7 +110,7 @@ def _write(tar: tarfile.TarFile, name: str, content: bytes, *, mode: int = 0o644
 
 
 def _with_libraries(binaries: Sequence[Path]) -> Iterable[Path]:
-    """Programs, and what they are linked with."""
+    """These programs, and the shared libraries that they are linked with."""
     found = dict.fromkeys(binaries)
     for binary in binaries:
         said = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout

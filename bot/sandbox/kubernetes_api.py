@@ -1,9 +1,9 @@
 """
 The stand-in Kubernetes API: lists pods and runs commands in them, as an API server and its kubelets do.
 
-It speaks the real protocols (list with selectors and pages; exec over websockets, v5 and v4; TLS, tokens and the
-answers of RBAC), so only the official client is ever pointed at it. What its pods are is in `kubernetes_pods`, what
-runs in them in `kubernetes_exec`, and what else was created in `kubernetes_objects`.
+It implements the real protocols: list with selectors and pages, exec over websockets (v5 and v4), TLS, tokens, and
+RBAC's answers. So only the official client is used with it. The pods are in `kubernetes_pods`, the commands that run
+in them in `kubernetes_exec`, all other objects in `kubernetes_objects`.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ from bot.sandbox.kubernetes_objects import NAMESPACED, Conflict, Missing, Object
 from bot.sandbox.kubernetes_pods import FAULTS, Pod
 
 START_S = 0.2
-"""How long a pod that is created takes to run."""
+"""Seconds until a pod that was created runs."""
 
 
 class KubernetesApi:
-    """The server. Use as a context; `write_kubeconfig` says how to reach it."""
+    """The stand-in API server. An async context manager; `write_kubeconfig` writes its address and token."""
 
     def __init__(self, pods: Iterable[Pod] = (), *, port: int = 0, tls: bool = False) -> None:
         self.pods = {pod.name: pod for pod in pods}
         self.list_fault = 0
-        """An HTTP status with which listing is answered; 0 for none."""
+        """The HTTP status with which to answer list requests; 0 for no fault."""
         self.exec_fault = 0
-        """The same for commands, in every pod."""
+        """The same for exec requests, for all pods."""
         self.objects = Objects()
-        """What was created beside pods."""
+        """All objects other than pods."""
         self.admin_token = secrets.token_urlsafe(24)
-        """Of an account that may do everything."""
+        """The token of an account that may do everything."""
         self.token = secrets.token_urlsafe(24)
         self.rights = {"list pods", "get pods/exec", "create pods/exec"}
-        """What the account may do in the Agents' namespace, as a role's rules would say it; `*` is everything."""
+        """What csm's account may do in the Agents' namespace, as in a role's rules; `*` is everything."""
         self.plugin_rights = {"list daemonsets", "get configmaps"}
-        """The same in `kube-system`, where the network plugin is."""
+        """The same in `kube-system`, the network plugin's namespace."""
         self._tls = tls
         self._authority = b""
         self.execs = 0
-        """How many commands were asked for, endings included."""
+        """The number of exec requests, kill commands included."""
         self._kubelet = Kubelet()
         self.on_exec: Callable[[], Awaitable[None]] | None = None
-        """Called before each command is run; tests stop time here."""
+        """Called before each command runs. Tests block here."""
         self._port = port
         self._execs: set[Exec] = set()
         self.idle_limit_s: float | None = None
-        """How long an exec's connection may be silent in both directions before it is cut, as load balancers do."""
+        """How long an exec's connection may be silent in both directions before it is closed, as load balancers do."""
         self.url = ""
 
     async def __aenter__(self) -> KubernetesApi:  # noqa: PYI034 - not meant to be subclassed
@@ -91,11 +91,11 @@ class KubernetesApi:
         return self._kubelet.tmp(pod)
 
     def ledger(self, pod: str) -> Sequence[Mapping[str, Any]]:
-        """What the flares of a pod's Agent were told, in order: see `flare_agent.read_ledger`."""
+        """The events of the flares of a pod's Agent, in order; see `flare_agent.read_ledger`."""
         return flare_agent.read_ledger(str(self.tmp(pod)))
 
     def install_network_plugin(self, name: str, *images: str, cilium: Mapping[str, str] | None = None) -> None:
-        """Give the cluster a DaemonSet in `kube-system`, and perhaps Cilium's settings."""
+        """Create a DaemonSet in `kube-system` with these images, and Cilium's settings if given."""
         with contextlib.suppress(Conflict):
             self.objects.create("namespaces", "", {"metadata": {"name": "kube-system"}})
         containers = [{"name": f"{name}-{number}", "image": image} for number, image in enumerate(images)]
@@ -106,26 +106,30 @@ class KubernetesApi:
             self.objects.create("configmaps", "kube-system", settings)
 
     def cut(self, pod: str) -> None:
-        """Cut every exec's connection to a pod. What runs there goes on, without an input."""
+        """Abort all exec connections to a pod. Its commands continue, without input."""
         for exec_ in [each for each in self._execs if each.pod.name == pod]:
             exec_.abort()
 
     @property
     def commands(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Pod and argument vector of each command that was run, endings left out."""
+        """Pod and argument vector of each command that was run, without kill commands."""
         return self._kubelet.commands
 
     @property
     def still_running(self) -> int:
-        """How many commands have neither ended nor been ended."""
+        """The number of commands that have not ended."""
         return len(self._kubelet.inline) + len(self._kubelet.processes)
 
     async def quiet(self, within_s: float = 5.0) -> bool:
-        """Wait until no command runs; False when one still does. An ended process is there until it was reaped."""
+        """Wait until no command runs. Returns False when one still runs; a process counts until it is reaped."""
         return await self._kubelet.quiet(within_s)
 
     def write_kubeconfig(self, path: Path, *, admin: bool = False) -> Path:
-        """Write a kubeconfig with one context, `stand-in`, for csm's account or for one that may do everything."""
+        """
+        Write a kubeconfig with one context, `stand-in`, for csm's account.
+
+        With `admin`, it is for an account that may do everything.
+        """
         authority = {"certificate-authority-data": base64.b64encode(self._authority).decode()} if self._tls else {}
         document = {
             "apiVersion": "v1",
@@ -145,7 +149,11 @@ class KubernetesApi:
         return _status(404, "NotFound", f"the server could not find the requested resource: {request.path}")
 
     def _refusal(self, request: web.Request, verb: str, resource: str) -> web.Response | None:
-        """What authentication and RBAC answer (kubernetes: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters)."""
+        """
+        The error answer of authentication and RBAC, or `None` when the request is allowed.
+
+        Source: kubernetes: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters.
+        """
         namespace = request.match_info.get("namespace", "")
         allowed = self._may(request, verb, resource, namespace, request.match_info.get("name", ""))
         if allowed is None:
@@ -160,7 +168,7 @@ class KubernetesApi:
         )
 
     async def _review(self, request: web.Request) -> web.Response:
-        """SelfSubjectAccessReview: what the account may do, which every account may ask."""
+        """SelfSubjectAccessReview: whether the account may do something. Every account may send it."""
         review = await request.json()
         asked = review["spec"]["resourceAttributes"]
         resource = "/".join(filter(None, [asked["resource"], asked.get("subresource")]))
@@ -173,7 +181,7 @@ class KubernetesApi:
         return str(self.objects.account(_token(request)) or "csm")
 
     def _may(self, request: web.Request, verb: str, resource: str, namespace: str, name: str) -> bool | None:
-        """What RBAC says of the account behind a request; `None` when it is nobody."""
+        """Whether RBAC allows it for the request's account; `None` for an unknown token."""
         token = _token(request)
         if token == self.admin_token:
             return True
@@ -284,7 +292,7 @@ class KubernetesApi:
         self.execs += 1
         if self.on_exec:
             await self.on_exec()
-        # As API servers do since 1.35: the GET asks for `get`, and a websocket for `create` as well.
+        # As API servers do since 1.35: the GET needs `get`, and a websocket needs `create` as well.
         for verb in ("get", "create"):
             if refusal := self._refusal(request, verb, "pods/exec"):
                 return refusal
@@ -327,7 +335,7 @@ def _selector(text: str) -> dict[str, str]:
 
 
 def _http_fault(status: int, forbidden: str) -> web.Response:
-    """In an API server's words, which for 403 say what is forbidden (k8s.io/apimachinery: pkg/api/errors)."""
+    """An error answer with an API server's text (k8s.io/apimachinery: pkg/api/errors). For 403, that is `forbidden`."""
     said = {
         401: ("Unauthorized", "Unauthorized"),
         403: ("Forbidden", forbidden),
@@ -342,7 +350,11 @@ def _http_fault(status: int, forbidden: str) -> web.Response:
 
 
 def _token(request: web.Request) -> str:
-    """What it shows. The scheme's case is nothing (RFC 9110, 11.1): the official client writes `bearer` in a cluster."""
+    """
+    The bearer token of a request; empty without one.
+
+    The scheme is case-insensitive (RFC 9110, 11.1): the official client writes `bearer` in a cluster.
+    """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token if scheme.lower() == "bearer" else ""
 
@@ -356,7 +368,7 @@ def _status(code: int, reason: str, message: str) -> web.Response:
 
 @contextlib.asynccontextmanager
 async def cluster(pods: Iterable[Pod], kubeconfig: Path) -> AsyncIterator[KubernetesApi]:
-    """A running stand-in cluster, and its kubeconfig written."""
+    """Run a stand-in cluster, and write its kubeconfig."""
     async with KubernetesApi(pods) as api:
         api.write_kubeconfig(kubeconfig)
         yield api

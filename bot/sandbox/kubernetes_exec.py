@@ -1,6 +1,8 @@
 """
-Commands in the stand-in cluster's pods: real processes, which live on when a connection closes, as in a real cluster;
-or, for fleets of a thousand, the stand-in Agent's answers given in this process.
+Commands in the stand-in cluster's pods.
+
+They are real processes, which continue when their connection closes, as in a real cluster. For fleets of a thousand
+Agents, the stand-in Agent answers in this process instead.
 """
 
 from __future__ import annotations
@@ -31,29 +33,29 @@ CHUNK = 32 * 1024
 
 @dataclass
 class Inline:
-    """A command that is answered in this process. `ended` is what a signal would be."""
+    """A command that is answered in this process. `ended` is set in place of a signal."""
 
     mark: str
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Kubelet:
-    """What runs in the pods, and where they keep their files."""
+    """The commands that run in the pods, and the pods' files."""
 
     def __init__(self) -> None:
         self.commands: list[tuple[str, tuple[str, ...]]] = []
-        """Pod and argument vector of each command that was run, endings left out."""
+        """Pod and argument vector of each command that was run, without kill commands."""
         self.processes: set[asyncio.subprocess.Process] = set()
         self.outliving: set[asyncio.Task[int]] = set()
         self.inline: dict[str, Inline] = {}
         self._folder = Path()
 
     def start(self) -> None:
-        """Make room for the pods' files."""
-        self._folder = orphans.new_folder("pods", "/tmp")  # noqa: S108 - made anew, with a name that nobody can guess
+        """Create the folder of the pods' files."""
+        self._folder = orphans.new_folder("pods", "/tmp")  # noqa: S108 - made anew, with an unguessable name
 
     async def end(self) -> None:
-        """End whatever still runs."""
+        """Kill all commands that still run."""
         for inline in self.inline.values():
             inline.ended.set()
         for process in list(self.processes):
@@ -63,10 +65,10 @@ class Kubelet:
             await asyncio.wait(self.outliving)
 
     async def quiet(self, within_s: float) -> bool:
-        """Wait until nothing runs; False when something still does."""
+        """Wait until no command runs. Returns False when one still runs."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while self.inline or self.processes:  # noqa: ASYNC110 - two kinds of things, and neither tells
+                while self.inline or self.processes:  # noqa: ASYNC110 - two collections, and neither has an event
                     await asyncio.sleep(0.02)
         return not self.inline and not self.processes
 
@@ -76,7 +78,7 @@ class Kubelet:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of every process in a pod."""
+        """The base environment of every process in a pod."""
         return {"PATH": os.environ.get("PATH", ""), orphans.VARIABLE: orphans.name_of(self._folder)}
 
     def tmp(self, pod: str) -> Path:
@@ -98,23 +100,23 @@ class Exec:
         self._socket = socket
         self._wants_stdin = wants_stdin
         self._unread = 0
-        """Bytes of its input that a command of this process still wants to read."""
+        """Bytes of stdin that a command answered in this process has yet to read."""
         self._has_read = asyncio.Event()
         self._seen = time.monotonic()
 
     @property
     def pod(self) -> Pod:
-        """The pod that it runs in."""
+        """The pod that the command runs in."""
         return self._pod
 
     async def cut_when_idle(self, limit_s: float) -> None:
-        """Cut the connection once nothing, pings included, has passed for that long."""
+        """Close the connection when nothing, pings included, has passed for `limit_s` seconds."""
         while (idle := time.monotonic() - self._seen) < limit_s:  # noqa: ASYNC110 - until a time, not until an event
             await asyncio.sleep(limit_s - idle)
         self.abort()
 
     async def run(self, command: Sequence[str]) -> None:
-        """Run it, and tell how it ended."""
+        """Run the command and send its exit status."""
         argv, env = _without_env(command)
         if argv[0] in PYTHONS and argv[-2].startswith(f"{VARIABLE}="):
             await self._end(argv)
@@ -153,7 +155,11 @@ class Exec:
         return binary in flare_agent.NAMES and (binary != "security-agent" or self._pod.behaviour.security_agent)
 
     async def _end(self, argv: Sequence[str]) -> None:
-        """The ending, for commands answered in this process; real ones are ended by really running it."""
+        """
+        Run a kill command.
+
+        A command answered in this process is ended directly. Real processes are ended by the real program.
+        """
         inline = self._kubelet.inline.get(argv[-2])
         if inline is not None:
             inline.ended.set()
@@ -217,7 +223,7 @@ class Exec:
             printing.add_done_callback(lambda done: done.cancelled() or done.exception())
             ends: set[asyncio.Future[Any]] = {printing, feeding}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if not printing.done():  # the client is gone, and a kubelet closes the input then
+            if not printing.done():  # the client has disconnected; a kubelet then closes stdin
                 return
             printing.result()
             await self._finish(await asyncio.shield(waiting))
@@ -227,7 +233,7 @@ class Exec:
             await close_pipes(process)
 
     async def _outlive(self, process: asyncio.subprocess.Process) -> int:
-        """A process lives as long as it wants, whatever becomes of the connection."""
+        """Wait for a process, which continues when its connection closes. Returns its exit status."""
         code = await process.wait()
         self._kubelet.processes.discard(process)
         return 128 - code if code < 0 else code
@@ -237,7 +243,7 @@ class Exec:
             await self._send(channel, data)
 
     async def _feed(self, process: asyncio.subprocess.Process | None = None) -> None:
-        """Read what the client sends: pings, and the command's input."""
+        """Read the client's messages: pings, and the command's stdin."""
         while True:
             message = await self._socket.receive()
             self._seen = time.monotonic()
@@ -254,7 +260,7 @@ class Exec:
                     self._has_read.set()
                 continue
             if message.data[0] == STDIN:
-                # One that ends without reading, or while it is written to, still ends in good order.
+                # A process may end without reading its input, also during the write.
                 with contextlib.suppress(ConnectionError):
                     process.stdin.write(message.data[1:])
                     await process.stdin.drain()
@@ -272,14 +278,14 @@ class Exec:
         await self._socket.close()
 
     def abort(self) -> None:
-        """Cut the connection."""
-        transport = self._socket._req.transport if self._socket._req else None  # noqa: SLF001 - aiohttp has no public way to cut
+        """Abort the connection."""
+        transport = self._socket._req.transport if self._socket._req else None  # noqa: SLF001 - aiohttp has no public way to abort
         if transport is not None:
             transport.abort()
 
 
 def _exec_status(code: int, failure: str) -> dict[str, Any]:
-    """What comes on the status channel (kubernetes: staging/src/k8s.io/kubelet/pkg/cri/streaming/remotecommand)."""
+    """The message on the status channel (kubernetes: staging/src/k8s.io/kubelet/pkg/cri/streaming/remotecommand)."""
     if failure:
         return {"metadata": {}, "status": "Failure", "reason": "InternalError", "message": failure, "code": 500}
     if code == 0:

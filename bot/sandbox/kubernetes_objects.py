@@ -1,9 +1,9 @@
 """
-What can be created in the stand-in cluster beside pods: namespaces, accounts and their tokens, roles, maps.
+The stand-in cluster's objects other than pods: namespaces, service accounts, tokens, roles, config maps.
 
-As far as csm's own deployment and tests need it, and as an API server answers: names are unique, an object's
-namespace must exist, deleting a namespace takes all in it along, and an account may do what the roles that are
-bound to it say (kubernetes: staging/src/k8s.io/api/rbac/v1/types.go).
+Only what csm's own deployment and tests need, with an API server's rules: names are unique, an object's namespace
+must exist, deleting a namespace deletes all objects in it, and an account may do what the roles bound to it allow
+(kubernetes: staging/src/k8s.io/api/rbac/v1/types.go).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _WORDS = {
     "rolebindings": "RoleBinding",
 }
 _GROUPS = {"daemonsets": "apps"}
-"""The API group of a kind; that of the others is empty, as far as rules need it."""
+"""The API group of a kind; empty for all others, as far as rules need it."""
 
 
 class Conflict(Exception):
-    """409: there is one of that name."""
+    """409: an object of that name exists."""
 
 
 class Missing(Exception):
-    """404: there is none of that name, or no such namespace. The message is the API's."""
+    """404: no object of that name, or no such namespace. The message is the API's."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,19 @@ class FlareHistory:
     name: str
 
     def __str__(self) -> str:
-        """As RBAC's refusals name it."""
+        """The name in RBAC's error messages."""
         return f"system:serviceaccount:{self.namespace}:{self.name}"
 
 
 class Objects:
-    """All objects but pods, by kind, namespace (empty for namespaces themselves) and name."""
+    """All objects other than pods, by kind, namespace (empty for namespaces themselves) and name."""
 
     def __init__(self) -> None:
         self._objects: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._tokens: dict[str, FlareHistory] = {}
 
     def create(self, kind: str, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep an object, and return it as the API does. Raises `Conflict` and `Missing`."""
+        """Store an object, and return it as the API does. Raises `Conflict` and `Missing`."""
         self.check_namespace(namespace)
         name = str(manifest["metadata"]["name"])
         if (kind, namespace, name) in self._objects:
@@ -66,19 +66,19 @@ class Objects:
         return made
 
     def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
-        """One object. Raises `Missing`."""
+        """Return one object. Raises `Missing`."""
         try:
             return self._objects[kind, namespace, name]
         except KeyError:
             raise Missing(f'{kind} "{name}" not found') from None
 
     def list(self, kind: str, namespace: str) -> dict[str, Any]:
-        """All of a kind in a namespace, as the API lists them."""
+        """Return all objects of a kind in a namespace, as the API lists them."""
         items = [each for (of, within, _), each in self._objects.items() if (of, within) == (kind, namespace)]
         return {"kind": f"{_WORDS[kind]}List", "metadata": {"resourceVersion": "1"}, "items": items}
 
     def delete(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
-        """Forget an object, and with a namespace all that is in it. Raises `Missing`."""
+        """Delete an object; for a namespace, also all objects and tokens in it. Raises `Missing`."""
         gone = self.get(kind, namespace, name)
         within = name if kind == "namespaces" else None
         self._objects = {
@@ -88,12 +88,12 @@ class Objects:
         return gone
 
     def check_namespace(self, namespace: str) -> None:
-        """Raises `Missing` when there is no such namespace."""
+        """Raise `Missing` when the namespace does not exist."""
         if namespace:
             self.get("namespaces", "", namespace)
 
     def token(self, namespace: str, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """A new token of an account, as the subresource `token` answers."""
+        """Issue a token for an account, and return the answer of the subresource `token`. Raises `Missing`."""
         self.get("serviceaccounts", namespace, name)
         token = secrets.token_urlsafe(24)
         self._tokens[token] = FlareHistory(namespace, name)
@@ -108,11 +108,11 @@ class Objects:
         }
 
     def account(self, token: str) -> FlareHistory | None:
-        """Whose token it is."""
+        """The account of a token; `None` for an unknown token."""
         return self._tokens.get(token)
 
     def allows(self, account: FlareHistory, verb: str, resource: str, namespace: str, name: str = "") -> bool:
-        """Whether a role that is bound to the account in this namespace has the verb on the resource."""
+        """Whether a role bound to the account in this namespace allows the verb on the resource."""
         return any(
             {verb, "*"} & set(rule.get("verbs") or ())
             and {resource, "*"} & set(rule.get("resources") or ())
@@ -133,7 +133,7 @@ class Objects:
 
 
 def made_metadata(metadata: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-    """What the API server adds to an object's metadata."""
+    """Metadata with what the API server adds."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     within = {"namespace": namespace} if namespace else {}
     return {**metadata, **within, "uid": str(uuid.uuid4()), "creationTimestamp": stamp, "resourceVersion": "1"}

@@ -1,4 +1,4 @@
-"""The stand-in cluster's pods, as the API shows them."""
+"""The stand-in cluster's pods, as the API lists them."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from bot.sandbox.agent import Behaviour, Module
 from bot.sandbox.kubernetes_objects import made_metadata
 
 TOOLS = ("cat", "sha256sum")
-"""What the Agent's image has besides the Agent, as far as csm uses it."""
+"""Programs in the Agent's image, other than the Agent's own, that csm uses."""
 
 
 @dataclass
 class Pod:
-    """A pod of the stand-in cluster. Everything may be changed while it runs."""
+    """A pod of the stand-in cluster. All fields may be changed while it runs."""
 
     name: str
     node: str
     behaviour: Behaviour = field(default_factory=Behaviour)
     module: Module = field(default_factory=Module)
-    """What the module has been through since its container was started."""
+    """The state of the module since its container was started."""
     namespace: str = "datadog"
     containers: tuple[str, ...] = ("agent", "security-agent", "system-probe")
     network: str = "none"
-    """What its node's network is made of: a name of `bot.sandbox.nodes.NETWORKS`."""
+    """The network of the pod's node: a name of `bot.sandbox.nodes.NETWORKS`."""
     phase: str = "Running"
     not_ready: Mapping[str, str] = field(default_factory=dict)
-    """Containers that are not ready, and the reason why they wait."""
+    """Containers that are not ready, and the reason for each."""
     tools: Sequence[str] = TOOLS
-    """What its image has besides the Agent."""
+    """Programs in the image, other than the Agent's own."""
     binaries: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What a program's name runs as a real process. Others are answered by the stand-in Agent, in this process."""
+    """Programs that run as a real process, and its command. The stand-in Agent answers all others in this process."""
     fault: str = ""
-    """What the API does wrong for this pod: a name of `FAULTS`."""
+    """What the API does wrong for this pod: a name of `FAULTS`, or empty for none."""
     manifest: Mapping[str, Any] | None = None
-    """As it was created through the API."""
+    """The manifest with which the pod was created through the API."""
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any], namespace: str) -> Pod:
         """
-        A pod that was created through the API, not yet running.
+        Return a pod that was created through the API, not yet running.
 
-        A cluster would start the image; here its containers play the stand-in Agent that STAND_IN_AGENT describes, as
-        that program does where it is run.
+        A real cluster would start the image. Here the containers are the stand-in Agent that STAND_IN_AGENT
+        describes, the variable that the stand-in's program reads too.
         """
         containers = manifest["spec"]["containers"]
         variables = {each["name"]: each.get("value", "") for each in containers[0].get("env") or ()}

@@ -1,4 +1,4 @@
-"""`csm sandbox`: start it, type a line for people who want one, and stay up."""
+"""`csm sandbox`: starts the sandbox, types a line if one is given, and keeps running."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_sandbox(options: argparse.Namespace) -> int:
-    """Run the sandbox as the options say; returns the exit status. Raises `UsageError` for what it cannot be told."""
+    """Run the sandbox. Returns the exit status. Raises `UsageError` for invalid options."""
     try:
         return asyncio.run(_until_told(_sandbox(options)))
     except OSError as error:
@@ -37,13 +37,13 @@ def run_sandbox(options: argparse.Namespace) -> int:
 
 
 async def _until_told(work: Coroutine[Any, Any, int]) -> int:
-    """Do it until it ends, or until Ctrl-C, SIGTERM or the end of the terminal; it gets to clean up in either case."""
+    """Run `work` to its end, or cancel it on SIGINT (Ctrl-C), SIGTERM or SIGHUP. It can clean up in both cases."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         for number in ENDINGS:
-            loop.add_signal_handler(number, lambda: None)  # once is enough, and the cleaning is not to be disturbed
+            loop.add_signal_handler(number, lambda: None)  # further signals must not interrupt the cleanup
         task.cancel()
 
     for number in ENDINGS:
@@ -70,7 +70,7 @@ async def _sandbox(options: argparse.Namespace) -> int:
 
 
 async def _break(made: World, words: str) -> None:
-    """`agent agent=node-3 is=hang`, as the request that the page would make."""
+    """Set a fault given as text (`agent agent=node-3 is=hang`), with the request that the page would send."""
     name, *settings = words.split() or [""]
     body = {"fault": name, **dict(word.partition("=")[::2] for word in settings)}
     try:
@@ -95,7 +95,7 @@ def _say_where(made: World, *, as_json: bool) -> None:
 
 
 async def _once(made: World, line: str, *, as_json: bool) -> int:
-    """Type a line as `ana` would, print what comes of it, and return the verdict's status."""
+    """Type a line as `ana`, print the result, and return the exit status of its verdict."""
     driver = Driver(made.slack)
     if "edge" in line:
         await made.edge_is_up()

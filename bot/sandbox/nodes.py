@@ -1,7 +1,7 @@
 """
-What the kernels of the stand-in fleet know of classifiers: evidence as the collector prints it.
+The classifiers of the stand-in fleet's nodes: tc evidence as the collector prints it.
 
-Programs are real instructions, small ones, so that the analysis has something to say about them.
+The programs are short but real BPF instructions, so that the analysis has input.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 PODS = 8
-"""How many pods a stand-in node has."""
+"""The number of pods on a stand-in node."""
 MARK = "csm.tc-evidence/1"
-"""What the command that collects evidence has in its arguments."""
+"""A string in the arguments of the command that collects evidence."""
 _HOST = 4026531840
 _UNSPEC, _OK, _SHOT, _REDIRECT = -1, 0, 2, 7
 Chain = list[dict[str, Any]]
@@ -23,12 +23,12 @@ Chains = Callable[["_Node", str], tuple[Chain, Chain]]
 
 
 def evidence(network: str, version: str) -> dict[str, Any]:
-    """The document of a node with this network: a name of `NETWORKS`."""
+    """The evidence document of a node with this network, a name of `NETWORKS`."""
     return _Node(version).document(NETWORKS[network])
 
 
 def length_of_input(argv: Sequence[str]) -> int:
-    """How many bytes the command reads before it answers: the collector itself comes over its input."""
+    """How many bytes of stdin the command reads before it answers: the collector itself is sent over stdin."""
     found = re.search(r"read\((\d+)\)", argv[-1])
     return int(found[1]) if found else 0
 
@@ -72,7 +72,7 @@ class _Node:
         }  # fmt: skip
 
     def program(self, name: str, *codes: int) -> int:
-        """One that can return each of these, by the packet's length."""
+        """Return the id of a program that returns one of these codes, depending on the packet's length."""
         if name not in self._programs:
             code = _code(codes)
             calls = {str(code.index(_CALL) // 8): "bpf_redirect"} if _CALL in code else {}
@@ -93,18 +93,18 @@ class _Node:
 
 
 def none(node: _Node, _name: str) -> tuple[Chain, Chain]:
-    """Nobody but the Agent."""
+    """Only the Agent's classifiers."""
     return [node.own("ingress")], [node.own("egress")]
 
 
 def cilium_tcx(node: _Node, name: str) -> tuple[Chain, Chain]:
-    """Cilium 1.16: tcx, and all classic filters of the direction removed."""
+    """Cilium 1.16: it attaches with tcx and removes all classic filters of the direction."""
     program = "cil_from_netdev" if name == "eth0" else "cil_from_container"
     return [node.tcx(program, _REDIRECT, _SHOT, _OK)], [node.own("egress")]
 
 
 def aws(node: _Node, name: str) -> tuple[Chain, Chain]:
-    """The network policy agent, on the host's side of each pod."""
+    """The network policy agent's filters, on the host's side of each pod."""
     if name == "eth0":
         return none(node, name)
     ingress, egress = node.filter("handle_ingress", 1, _SHOT, _OK), node.filter("handle_egress", 1, _SHOT, _OK)
@@ -112,7 +112,7 @@ def aws(node: _Node, name: str) -> tuple[Chain, Chain]:
 
 
 def unprivileged(node: _Node, name: str) -> tuple[Chain, Chain]:
-    """A collector that may not enter other namespaces."""
+    """A collector that cannot enter other network namespaces."""
     node.unseen = ["8 network namespaces could not be entered: Operation not permitted"]
     return none(node, name)
 
@@ -132,7 +132,7 @@ def _code(codes: Sequence[int]) -> bytes:
     for code in codes[:-1]:
         ending = _returning(code)
         found += struct.pack("<BBhi", 0x61, 0x12, 0, 0)  # r2 = the packet's length
-        found += struct.pack("<BBhi", 0x55, 0x02, len(ending) // 8, 64 + code)  # goes on unless it is this
+        found += struct.pack("<BBhi", 0x55, 0x02, len(ending) // 8, 64 + code)  # skips the return unless it is this
         found += ending
     return found + _returning(codes[-1])
 

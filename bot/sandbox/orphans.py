@@ -1,9 +1,9 @@
 """
-What a sandbox puts on this machine, and how the next one takes away what one that was killed could not.
+Finds and removes orphans: folders, containers, images and processes of a sandbox that was killed.
 
-Folders, containers and images carry a name that says whose they are: the process by its PID namespace, its id and the
-time of its start, and something random. Processes carry it in their environment. Only what certainly belongs to
-a process that is no more is taken away; what has another name, or comes from where this process cannot see, is not.
+A sandbox names its folders, containers and images after its process: PID namespace, process id, start time, and a
+random part. Its processes have that name in their environment. The next sandbox removes only what certainly belongs
+to a process that has ended. It keeps what has another name, or comes from a PID namespace that it cannot see.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import tempfile
 from pathlib import Path
 
 VARIABLE = "CSM_SANDBOX"
-"""In the environment of every process that a sandbox starts: the name of the folder that it belongs to."""
+"""The variable, set for every process that a sandbox starts, that holds the name of the process's folder."""
 _NAME = re.compile(r"(\d+)-(\d+)-(\d+)-[0-9a-f]+")
 _PROC = Path("/proc")
 
 
 def new_name() -> str:
-    """A name for something that is this process's as long as it lives."""
+    """Return a name that is valid as long as this process runs."""
     return f"{_namespace()}-{os.getpid()}-{_started(os.getpid())}-{secrets.token_hex(4)}"
 
 
 def is_left_behind(name: str) -> bool:
-    """Whether it is such a name, and the process that it says is certainly no more."""
+    """Whether the name was made by `new_name`, and its process has certainly ended."""
     found = _NAME.fullmatch(name)
     if found is None or found[1] != _namespace():
         return False
@@ -43,7 +43,7 @@ def is_left_behind(name: str) -> bool:
 
 
 def new_folder(kind: str, within: str | None = None) -> Path:
-    """Make a folder, and remove those of its kind that were left behind."""
+    """Create a folder, and remove orphaned folders of the same kind."""
     place = Path(within or tempfile.gettempdir())
     for old in place.glob(f"csm-{kind}-*"):
         if old.lstat().st_uid == os.getuid() and is_left_behind(name_of(old)):
@@ -54,18 +54,22 @@ def new_folder(kind: str, within: str | None = None) -> Path:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder, and end the processes that belong to it."""
+    """Remove a folder, and kill the processes that belong to it."""
     end_processes(name_of(folder))
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def name_of(folder: Path) -> str:
-    """The name that a folder carries."""
+    """The name in a folder's name."""
     return folder.name.split("-", 2)[2]
 
 
 def end_processes(name: str) -> None:
-    """SIGKILL whatever carries the name: a command of a bot that was killed hangs on without anybody to end it."""
+    """
+    Kill (SIGKILL) all processes with the name in their environment.
+
+    Commands of a bot that was killed would otherwise keep running.
+    """
     mark = f"{VARIABLE}={name}".encode()
     for process in _PROC.glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -74,16 +78,18 @@ def end_processes(name: str) -> None:
 
 
 def _namespace() -> str:
-    """Where process ids mean what they mean here; `0` where a machine has but one such place."""
+    """
+    The id of this process's PID namespace, within which process ids are comparable; `0` where the system has none.
+    """
     with contextlib.suppress(OSError):
         return str((_PROC / "self" / "ns" / "pid").stat().st_ino)
     return "0"
 
 
 def _started(process: int) -> str:
-    """When it started, in ticks since the machine did; empty when it has ended, `0` where that cannot be asked."""
+    """The start time of a process, in clock ticks since boot; empty when it has ended, `0` when it is unknown."""
     with contextlib.suppress(OSError):
-        # The name before it, in brackets, may hold anything.
+        # The process's name, in brackets before these fields, can contain any character.
         state, *fields = (_PROC / str(process) / "stat").read_text().rpartition(")")[2].split()
         return "" if state in {"Z", "X"} else fields[18]
     return "0"

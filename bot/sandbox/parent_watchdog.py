@@ -1,7 +1,8 @@
 """
-`python -m bot.sandbox.parent_watchdog serve …`: csm, ending when the sandbox that started it is no more.
+`python -m bot.sandbox.parent_watchdog serve …`: runs csm, and ends it when the sandbox that started it has ended.
 
-The sandbox holds the other end of its input. However it goes, by SIGKILL too, that end is closed then.
+stdin is a pipe that the sandbox holds open. However the sandbox ends, by SIGKILL too, the pipe is closed. Then csm
+gets SIGTERM, and SIGKILL after `GRACE_S` seconds.
 """
 
 from __future__ import annotations

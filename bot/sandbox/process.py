@@ -1,4 +1,8 @@
-"""The bot's process, as people start it: `csm serve` with a configuration file and tokens in the environment; it ends with its parent."""
+"""
+The bot's process, started as in production: `csm serve` with a configuration file and tokens in the environment.
+
+It ends with its parent (`bot.sandbox.parent_watchdog`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ READY_S = 60.0
 
 
 class Bot:
-    """It may be killed, and started again."""
+    """The bot's process, which can be killed and started again."""
 
     def __init__(self, config: Path, environment: Mapping[str, str], slack: LocalSlack, log: Path) -> None:
         self._config = config
@@ -26,8 +30,12 @@ class Bot:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start it, and wait until it is connected to Slack. Raises `CsmError` with its log when it ends instead."""
-        # A connection of the process before may not have been noticed to be dead yet; only a new one counts.
+        """
+        Start the process, and wait until it is connected to Slack.
+
+        Raises `CsmError` with the end of its log when it ends before that, or takes more than `READY_S` seconds.
+        """
+        # The server may not have noticed yet that the previous process's connection is dead; wait for a new one.
         connected = asyncio.create_task(self._slack.socket_mode.hello.wait())
         await asyncio.sleep(0)
         with self.log.open("ab") as log:
@@ -51,20 +59,20 @@ class Bot:
             ended.cancel()
 
     def another(self, log: Path) -> Bot:
-        """Another replica of it, not started yet."""
+        """Another replica with the same configuration, not started yet."""
         return Bot(self._config, dict(self.environment), self._slack, log)
 
     @property
     def is_running(self) -> bool:
-        """Whether its process is there."""
+        """Whether the process runs."""
         return self._process is not None and self._process.returncode is None
 
     async def kill(self) -> None:
-        """SIGKILL: it gets no chance to do anything."""
+        """Send SIGKILL: the process cannot clean up."""
         await self._end(signal.SIGKILL)
 
     async def stop(self) -> int:
-        """SIGTERM, and SIGKILL when it takes too long. Returns its exit status."""
+        """Send SIGTERM, and SIGKILL after ten seconds. Returns the exit status."""
         return await self._end(signal.SIGTERM)
 
     async def _end(self, number: signal.Signals) -> int:

@@ -1,4 +1,4 @@
-"""The stand-in Agents beside the cluster's pods: what each plays, and making it play something else."""
+"""The stand-in Agents outside the cluster, and how their behaviour is changed."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from handlers.executors.host import INSTALLED
 
 AGENT = Path(agent.__file__)
 FLARE = Path(flare_agent.__file__)
-"""The stand-in's flare, which lies beside its program."""
+"""The stand-in's flare, installed in the same folder as the stand-in."""
 BEHAVIOUR_FILE = "STAND_IN_AGENT_FILE"
-"""The variable that tells a stand-in on this host where its behaviour is written."""
+"""The variable that holds the path of the behaviour file of a stand-in on this host."""
 
 
 class StandIn(Protocol):
-    """One stand-in Agent."""
+    """A stand-in Agent whose behaviour can be changed."""
 
     name: str
     behaviour: Behaviour
 
     async def play(self, behaviour: Behaviour) -> None:
-        """Be another Agent, from the next command on."""
+        """Change the behaviour, from the next command on."""
 
 
 class ThisHost:
     """
-    The Agent of this very host: a tree like the Agent's, with the stand-in as its programs, below the sandbox's folder.
+    The stand-in Agent of this host: a folder laid out like the Agent's files, with the stand-in as its programs.
 
-    csm runs them as it runs the Agent's, as processes of this host; nothing outside the folder is touched.
+    csm runs the programs as it runs the Agent's, as processes of this host. Nothing outside the sandbox's folder is
+    touched.
     """
 
     name = "this-host"
@@ -50,7 +51,7 @@ class ThisHost:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the bot's process must have, so that its children know what to play."""
+        """The variables that the bot's process needs, so that the stand-ins it starts find their behaviour."""
         return {BEHAVIOUR_FILE: str(self._file)}
 
     async def play(self, behaviour: Behaviour) -> None:
@@ -65,7 +66,7 @@ class ThisHost:
         program.chmod(0o755)
 
     def _write(self) -> None:
-        # Replaced as a whole: a command that starts meanwhile reads the old behaviour or the new one.
+        # The replacement is atomic: a command that starts now reads the old behaviour or the new one.
         new = self._file.with_suffix(".new")
         new.write_text(self.behaviour.to_json())
         os.replace(new, self._file)  # noqa: PTH105 - says what it does

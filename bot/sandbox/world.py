@@ -1,8 +1,8 @@
 """
-The whole sandbox: the local Slack, the stand-in fleet, and the real bot in a process of its own.
+The whole sandbox: the local Slack, the stand-in fleet, and the real bot in its own process.
 
-`cluster-a` is always there. With `whole_fleet` so are `this-host`, a tree of stand-ins below the sandbox's own folder,
-and `edge`, stand-ins in containers, where a Docker engine answers.
+The target `cluster-a` always exists. `whole_fleet` adds `this-host`, a folder of stand-ins in the sandbox's own
+folder, and `edge`, stand-ins in containers, if a Docker engine answers.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class World:
         self.host: ThisHost | None = None
         self.engine: Engine | None = None
         self.absent: dict[str, str] = {}
-        """Targets that there might have been, and why there are not."""
+        """Targets that are not available, and the reason for each."""
         self._starting: asyncio.Task[None] | None = None
 
     @property
     def targets(self) -> Mapping[str, str]:
-        """What there is to practise on, in words."""
+        """The available targets, by name, with a description."""
         found = {"cluster-a": f"Kubernetes, {len(self.cluster.pods)} Agents"}
         if self.host:
             found[self.host.name] = "this host, one Agent"
@@ -63,7 +63,7 @@ class World:
         return found
 
     def agents(self, target: str) -> Sequence[str]:
-        """The Agents of a target, by name."""
+        """The names of a target's Agents."""
         if target == "cluster-a":
             return [pod.node for pod in self.cluster.pods.values()]
         if target == "edge" and self.engine:
@@ -72,11 +72,11 @@ class World:
 
     @property
     def stand_ins(self) -> Sequence[StandIn]:
-        """The Agents beside the cluster's."""
+        """The Agents outside the cluster."""
         return [*([self.host] if self.host else []), *(self.engine.agents if self.engine else [])]
 
     async def find_engine(self) -> None:
-        """Begin to start stand-ins on a Docker engine, if one answers."""
+        """Start stand-in containers in the background, if a Docker engine answers."""
         try:
             self.engine = await Engine.find()
         except Absent as reason:
@@ -85,7 +85,7 @@ class World:
             self._starting = asyncio.create_task(self._start_engine(self.engine), name="edge")
 
     async def edge_is_up(self) -> None:
-        """Wait until the containers run, or it is known why not."""
+        """Wait until the containers run, or `absent` has the reason why not."""
         if self._starting:
             await self._starting
 
@@ -97,9 +97,9 @@ class World:
         self.slack.workspace.tell("faults")
 
     async def aclose(self) -> None:
-        """Take the containers away again."""
+        """Remove the containers."""
         if self._starting:
-            await self._starting  # a container that is being started would be left behind
+            await self._starting  # otherwise a container that is starting would become an orphan
         if self.engine:
             await self.engine.stop()
 
@@ -115,7 +115,7 @@ async def world(
     whole_fleet: bool = False,
     **slack_options: Any,
 ) -> AsyncIterator[World]:
-    """A sandbox, empty at its start; nothing of it is left at the end."""
+    """Run a sandbox, empty at its start; everything of it is removed at the end."""
     async with contextlib.AsyncExitStack() as stack:
         folder = orphans.new_folder("sandbox")
         stack.callback(orphans.remove_folder, folder)
@@ -165,10 +165,10 @@ def _configuration(made: World) -> dict[str, Any]:
 
 
 def _environment(made: World) -> dict[str, str]:
-    """As little as the bot needs; no proxy, since everything is on this machine."""
+    """The bot's environment, as small as possible. No proxy settings: all connections stay on this machine."""
     slack = made.slack
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    # The stand-in of this host is a Python program.
+    # The stand-in of this host is a Python program: its interpreter must be found.
     kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
     mark = {orphans.VARIABLE: orphans.name_of(made.folder)}
     tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url}
@@ -176,7 +176,7 @@ def _environment(made: World) -> dict[str, str]:
 
 
 def _equip(made: World) -> None:
-    """Give the page its faults, its completions and its examples."""
+    """Add the faults, completions and examples to the page's API."""
     control = made.slack.control
     control.faults.add(
         *fleet_faults(made.cluster, lambda: made.stand_ins),
@@ -190,7 +190,7 @@ def _equip(made: World) -> None:
 
 
 async def _tell_of_faults(made: World) -> None:
-    """Let the pages know when something breaks or heals by itself: a bot that died, errors that are used up."""
+    """Notify the pages of faults that begin or end by themselves: the bot has died, error answers are used up."""
     known = made.slack.control.faults.broken()
     while True:
         await asyncio.sleep(WATCH_S)
@@ -201,7 +201,7 @@ async def _tell_of_faults(made: World) -> None:
 
 
 def _vocabulary(made: World) -> Vocabulary:
-    """The words of this sandbox, for those who type."""
+    """The vocabulary for completions in this sandbox."""
 
     def runs() -> Sequence[str]:
         texts = [str(m.get("text")) for c in made.slack.workspace.channels.values() for m in c.messages.values()]

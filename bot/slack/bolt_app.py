@@ -1,4 +1,4 @@
-"""Bolt's app and Slack's client, measured from outside: how long Slack waits for us, and we for Slack."""
+"""The Bolt app with metrics: how long Slack waits for each acknowledgement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = frozenset({"block_actions", "block_suggestion", "view_submission", "view
 
 
 class InstrumentedApp(AsyncApp):
-    """Measures how long Slack waits for each acknowledgement, and says when it does."""
+    """Bolt app that times each acknowledgement, and counts the unacknowledged requests in the ack gate."""
 
     def __init__(self, *, rush: AckGate, **options: Any) -> None:
         super().__init__(**options)
@@ -32,6 +32,6 @@ class InstrumentedApp(AsyncApp):
 
 
 def _kind(body: dict[str, Any]) -> str:
-    # Requests over HTTP are counted before their signature is checked: whatever they hold makes no new label.
+    # HTTP requests are counted before their signature is checked, so their content must not create new labels.
     kind = str(body.get("type"))
     return "command" if "command" in body else kind if kind in KINDS else "other"

@@ -1,4 +1,4 @@
-"""The connection to Slack: one client, checked before it is used."""
+"""Slack Web API client with metrics, and the checks of tokens and scopes at start."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bot.runtime import metrics, tracing
 from handlers.errors import ConfigurationError
 
 MANIFEST = Path(__file__).with_name("manifest.yml")
-"""A link to the one at the top of the source; a wheel holds the file itself."""
+"""A link to the `manifest.yml` at the top of the source tree; a wheel holds the file itself."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the bot is, as auth.test tells."""
+    """The bot's team, user id and scopes, from auth.test."""
 
     team_id: str
     user_id: str
@@ -30,7 +30,7 @@ class Identity:
 
 
 class InstrumentedClient(AsyncWebClient):
-    """Counts its calls, and how Slack answered."""
+    """Web API client that counts and times its calls, by method and by Slack's answer."""
 
     async def api_call(self, api_method: str, **arguments: Any) -> AsyncSlackResponse:
         """See `AsyncWebClient.api_call`."""
@@ -49,19 +49,19 @@ class InstrumentedClient(AsyncWebClient):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """How Slack refused a call."""
+    """Slack's response to a call that it refused."""
 
     status: int
     headers: Mapping[str, str]
     reason: str
-    """Slack's word for it: `ratelimited`, `channel_not_found`; `not JSON` when it was a proxy's or an outage's page."""
+    """Slack's error code: `ratelimited`, `channel_not_found`; `not JSON` for a page from a proxy or of an outage."""
 
 
 def refusal(error: SlackApiError) -> Refusal:
-    """What an error says. The SDK attaches its own response, or aiohttp's when the body is no JSON."""
+    """Read a `SlackApiError`. The SDK attaches its own response, or aiohttp's when the body is not JSON."""
     answer: Any = error.response
     if isinstance(answer, AsyncSlackResponse):
-        # A proxy's or an outage's page is text, on which the SDK's own `get` fails.
+        # A page from a proxy or of an outage is text, on which the SDK's own `get` fails.
         word = answer.data.get("error") if isinstance(answer.data, dict) else "not JSON"
         return Refusal(answer.status_code, answer.headers, str(word))
     return Refusal(int(getattr(answer, "status", 500)), getattr(answer, "headers", {}), "not JSON")
@@ -69,9 +69,9 @@ def refusal(error: SlackApiError) -> Refusal:
 
 def create_client(token: str, api_url: str, session: aiohttp.ClientSession) -> AsyncWebClient:
     """
-    A client on a shared session: a session per call would cost a TLS handshake each.
+    Create a client on a shared session: a session per call would cost a TLS handshake each.
 
-    It has no retry handlers; who calls decides what may be repeated (`bot.slack.messenger`).
+    It has no retry handlers; the caller decides which calls may be repeated (`bot.slack.messenger`).
     """
     made = InstrumentedClient(token=token, base_url=api_url, session=session, retry_handlers=[])
     if api_url.startswith("http://"):
@@ -80,7 +80,7 @@ def create_client(token: str, api_url: str, session: aiohttp.ClientSession) -> A
 
 
 async def check_bot(slack: AsyncWebClient, *, required: frozenset[str]) -> Identity:
-    """Raises `ConfigurationError` when the bot's token is refused or lacks a scope."""
+    """Check the bot token. Raises `ConfigurationError` when it is refused, lacks a scope, or Slack is unreachable."""
     try:
         answer = await slack.auth_test()
     except SlackApiError as error:
@@ -107,7 +107,7 @@ async def check_bot(slack: AsyncWebClient, *, required: frozenset[str]) -> Ident
 
 async def check_app_token(slack: AsyncWebClient, app_token: str) -> None:
     """
-    Raises `ConfigurationError` when Socket Mode cannot be opened with this token.
+    Check the app-level token. Raises `ConfigurationError` when Socket Mode cannot be opened with it.
 
     The SDK itself would retry a bad token for ever and only log it (measured, slack_sdk 3.47.0).
     """
@@ -122,6 +122,6 @@ async def check_app_token(slack: AsyncWebClient, app_token: str) -> None:
 
 
 def required_scopes(manifest: dict[str, Any] | None = None) -> frozenset[str]:
-    """The scopes that manifest.yml declares as required."""
+    """The bot scopes that `manifest`, or manifest.yml, declares as required."""
     declared = manifest or yaml.safe_load(MANIFEST.read_text("utf-8"))
     return frozenset(declared["oauth_config"]["scopes"]["bot"])

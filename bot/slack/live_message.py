@@ -1,9 +1,9 @@
 """
-One message that follows what happens, without wearing Slack out.
+A Slack message that shows a run's progress, updated within Slack's rate limit.
 
 chat.update allows about 50 calls a minute for the whole workspace (docs.slack.dev: apis/web-api/rate-limits,
-Tier 3), so updates are coalesced: the latest state wins, a message is updated at most every 1.2 s and less
-often the longer its run lasts, and all messages together take turns.
+Tier 3), so updates are coalesced: only the latest state is sent, a message is updated at most every 1.2 s and less
+often the longer its run lasts, and all messages share one rate limit (`Turns`).
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE_S = 1.2
 LAST_PAUSE_S = 10.0
 ARRIVAL_S = 2.0
-"""How long the end waits for an update that is on its way."""
+"""How long leaving the block waits for an update that is being sent."""
 GROWTH = 1.15
-"""Pauses grow by this factor: a run of a minute makes about 15 updates, one of ten minutes about 70."""
+"""Factor by which pauses grow: a run of a minute makes about 15 updates, one of ten minutes about 70."""
 
 
 class Turns:
-    """Turns for all messages of the workspace: one update every `gap_s`."""
+    """Rate limit that all messages of the workspace share: one update every `gap_s`."""
 
     def __init__(self, gap_s: float = 60 / 45) -> None:
         self._gap_s = gap_s
         self._lock = asyncio.Lock()
 
     async def take(self) -> None:
-        """Wait for one's turn. The first comes at once; the next is `gap_s` later."""
+        """Wait until an update may be sent. The first may be sent at once, the next `gap_s` later."""
         await self._lock.acquire()
         asyncio.get_running_loop().call_later(self._gap_s, self._lock.release)
 
 
 class LiveMessage:
     """
-    Keeps one message up to date while its block runs: `render` is asked whenever there is time to send.
+    Keeps one message up to date while its block runs: calls `render` whenever an update may be sent.
 
-    Leaving the block stops it at once; the final state is the caller's to send. What Slack refuses is
-    logged and not repeated: the next update says more anyway.
+    Leaving the block stops the updates; the caller sends the final state. An update that Slack refuses is
+    logged and not repeated, because the next update shows a newer state anyway.
     """
 
     def __init__(self, messenger: Messenger, sent: Sent, render: Callable[[], Post], turns: Turns) -> None:
@@ -62,7 +62,7 @@ class LiveMessage:
         self._on_its_way: asyncio.Future[None] | None = None
 
     def changed(self) -> None:
-        """Say that there is something new to show."""
+        """Signal that `render` has something new to show."""
         metrics.PROGRESS_CHANGES.inc()
         self._changed.set()
 
@@ -74,7 +74,7 @@ class LiveMessage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task is not None
-        # Given up, an update on its way could still arrive, and overtake the final one.
+        # An update that was cancelled while being sent could still arrive, and replace the final one.
         if self._on_its_way is not None:
             await asyncio.wait({self._on_its_way}, timeout=ARRIVAL_S)
         self._task.cancel()

@@ -1,10 +1,10 @@
 """
-Everything that goes to Slack: posts that are sent once, updates that are coalesced, files.
+Sends everything to Slack: posts, each once; updates; files; modals; with retries within Slack's limits.
 
-The Web API has no key that makes a post idempotent. So the store is told before a post is sent and again
-when it is known where it went; when a crash falls in between, the post is looked for by its metadata
-before it is sent again. That look needs a history scope, which is optional: without it the rule "every
-run ends visibly" wins over "no message twice" (docs/adr/0003).
+The Web API has no key that makes a post idempotent. So the store records a post before it is sent, and again when
+its location is known. When a crash falls in between, the post is searched for by its metadata before it is sent
+again. That search needs a history scope, which is optional: without it the rule "every run ends visibly" wins over
+"no message twice" (docs/adr/0003).
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from handlers.errors import CsmError
 log = structlog.get_logger(__name__)
 
 EVENT = "csm_post"
-"""The metadata event type that our posts carry."""
+"""The metadata event type of csm's posts."""
 
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
-"""Answers of chat.update after which only a new message helps."""
+"""Errors of chat.update after which only a new message helps."""
 
 NOT_OURS_TO_DELETE = frozenset({"cant_delete_file", "access_denied", "team_access_not_granted"})
-"""Answers of files.delete that stay as they are: somebody has taken the file over, or forbids apps to delete."""
+"""Permanent errors of files.delete: somebody has taken the file over, or apps are not allowed to delete."""
 
 VIEW_S = 2.0
-"""How long Slack may take to open a modal: whoever asked for it still has to be acknowledged within three seconds."""
+"""Timeout for opening a modal: the request that asked for it must still be acknowledged within three seconds."""
 
 BROKEN = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
-"""Answers with HTTP 200 that mean as much as a 500."""
+"""Errors with HTTP 200 that mean the same as HTTP 500."""
 
 
 class Undeliverable(CsmError):
-    """Slack will not take this message, however often it is sent. `error` is Slack's word for why."""
+    """Slack refused a call for good, or the timeout passed. `error`: Slack's error code, or the exception's name."""
 
     def __init__(self, error: str) -> None:
         super().__init__(f"Slack refuses the message: {error}")
@@ -55,7 +55,7 @@ class Undeliverable(CsmError):
 
 
 class Messenger:
-    """Sends for all runs, within Slack's limits."""
+    """Sends the messages of all runs, within Slack's limits."""
 
     def __init__(self, client: AsyncWebClient, store: Store, *, patience_s: float = 3600.0) -> None:
         self._client = client
@@ -63,15 +63,15 @@ class Messenger:
         self._patience_s = patience_s
         self._paused_until: dict[str, float] = {}
         self._sending: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-        """Posts on their way. Without it, one that is asked for twice at once would not be found yet, and sent again."""
+        """Locks of posts being sent. Without them, a concurrent call would not find the post yet, and send it again."""
         self.calls = 0
-        """Calls made so far, retries included."""
+        """Number of calls made so far, including retries."""
 
     async def post_once(self, run: str, post: Post, *, channel: str, thread_ts: str | None = None) -> Sent:
         """
-        Send a post of a run, unless it was sent before; returns where it is.
+        Send a post of a run, unless it was sent before. Returns where it is.
 
-        Raises `Undeliverable`. Safe to repeat after a crash at any moment, and to ask for twice at once.
+        Raises `Undeliverable`. Safe to repeat after a crash at any moment, and to call concurrently.
         """
         async with self._sending.setdefault((run, post.key), asyncio.Lock()):
             return await self._post_once(run, post, channel=channel, thread_ts=thread_ts)
@@ -99,13 +99,13 @@ class Messenger:
             unfurl_links=False,
             unfurl_media=False,
         )
-        # A direct message is addressed by the user's id and lives in the channel of the answer.
+        # A direct message is addressed by the user's id; the answer holds its actual channel.
         sent = Sent(str(answer["channel"]), str(answer["ts"]), time.time())
         await self._store.sent(run, post.key, channel=sent.channel, ts=sent.ts)
         return sent
 
     async def update(self, sent: Sent, post: Post, *, patience_s: float | None = None) -> None:
-        """Make a sent message show `post`. Raises `Undeliverable`."""
+        """Replace the content of a sent message by `post`. Raises `Undeliverable`."""
         await self._call(
             self._client.chat_update,
             patience_s=patience_s,
@@ -119,9 +119,9 @@ class Messenger:
         self, run: str, key: str, files: Sequence[File], *, channel: str, thread_ts: str, comment: str
     ) -> None:
         """
-        Put files into a thread as one message, once.
+        Share files into a thread as one message, once.
 
-        The upload ids are kept before the files are shared, so a repeated call shares the same uploads.
+        The upload ids are stored before the files are shared, so a repeated call shares the same uploads.
         """
         known = await self._store.intend(run, key, channel, time.time())
         if known and known.ts:
@@ -149,9 +149,9 @@ class Messenger:
 
     async def remove_file(self, file: str) -> bool:
         """
-        Delete a file of ours from Slack. One that is gone already is no error; False when Slack refuses for good.
+        Delete one of csm's files from Slack. True also when it is gone already; False when Slack refuses for good.
 
-        Raises `Undeliverable` when another time may do.
+        Raises `Undeliverable` when a later attempt may succeed.
         """
         try:
             await self._call(self._client.files_delete, file=file)
@@ -163,7 +163,7 @@ class Messenger:
         return True
 
     async def permalink(self, sent: Sent) -> str:
-        """The address of a message, or nothing when Slack does not tell."""
+        """The permalink of a message, or an empty string when Slack does not return one."""
         try:
             answer = await self._call(
                 self._client.chat_getPermalink, channel=sent.channel, message_ts=sent.ts, patience_s=10
@@ -173,7 +173,7 @@ class Messenger:
         return str(answer["permalink"])
 
     async def open_view(self, trigger_id: str, view: Mapping[str, Any]) -> str:
-        """Open a modal. Returns its id, or nothing when Slack did not open it in time."""
+        """Open a modal. Returns its id, or an empty string when Slack refused or took longer than `VIEW_S`."""
         try:
             async with asyncio.timeout(VIEW_S):
                 answer = await self._call(self._client.views_open, trigger_id=trigger_id, view=view, patience_s=0)
@@ -186,14 +186,14 @@ class Messenger:
         return str(answer["view"]["id"])
 
     async def update_view(self, view_id: str, view: Mapping[str, Any]) -> None:
-        """Change an open modal; one that was closed meanwhile is no reason to fail."""
+        """Update an open modal. A failure is only logged: the modal may have been closed meanwhile."""
         try:
             await self._call(self._client.views_update, view_id=view_id, view=view, patience_s=30)
         except Undeliverable as error:
             log.info("slack.view_not_updated", error=error.error)
 
     async def tell(self, user: str, channel: str, post: Post, *, thread_ts: str | None = None) -> None:
-        """Say something to one person only; a person whom Slack cannot reach is not a reason to fail."""
+        """Post an ephemeral message to one user. A failure is only logged."""
         try:
             await self._call(
                 self._client.chat_postEphemeral,
@@ -208,7 +208,7 @@ class Messenger:
             log.warning("slack.ephemeral_undeliverable", user=user, channel=channel, error=error.error)
 
     async def respond(self, response_url: str, post: Post) -> bool:
-        """Answer on a response_url (five uses, thirty minutes). False when it is used up."""
+        """Answer on a response_url (five uses, thirty minutes). False when that fails, as when it is used up."""
         payload = {
             "response_type": "ephemeral",
             "text": post.text,
@@ -246,7 +246,7 @@ class Messenger:
         return str(slot["file_id"])
 
     async def _find(self, run: str, key: str, known: Sent, thread_ts: str | None) -> str | None:
-        """Look for a post that may have been sent before a crash."""
+        """Search for a post that may have been sent before a crash. Returns its `ts`, or `None`."""
 
         def ours(message: Mapping[str, Any]) -> bool:
             metadata = message.get("metadata") or {}
@@ -264,7 +264,7 @@ class Messenger:
         self, wanted: Callable[[Mapping[str, Any]], bool], known: Sent, thread_ts: str | None
     ) -> Mapping[str, Any] | None:
         cursor = ""
-        # A minute of clock difference between Slack and here does not hide the message.
+        # Allows for a minute of clock difference between Slack and this machine.
         where: dict[str, Any] = {
             "channel": known.channel,
             "oldest": f"{known.intended_at - 60:.6f}",
@@ -298,11 +298,11 @@ class Messenger:
         **arguments: Any,
     ) -> AsyncSlackResponse | Mapping[str, Any]:
         """
-        Call until Slack takes it: waits out 429 for as long as it says, and outages with growing pauses.
+        Call until Slack accepts. Waits as long as a 429 says, and with growing pauses (0.5 s to 30 s) in outages.
 
-        After an answer that leaves open whether Slack has done it (a lost connection, a 500), whatever
-        `instead_of_repeating` returns is taken for the answer. Raises `Undeliverable` for answers that
-        waiting does not change, or when patience is at its end.
+        After an answer that leaves open whether Slack has executed the call (a lost connection, a 500), what
+        `instead_of_repeating` returns is used as the answer; if it returns nothing, the call is repeated. Raises
+        `Undeliverable` for errors that waiting does not change, or when `patience_s` has passed.
         """
         name = getattr(method, "__name__", "call")
         now = asyncio.get_running_loop().time

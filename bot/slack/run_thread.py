@@ -1,4 +1,4 @@
-"""Where a run is in Slack: its one message, the thread below it, and what becomes of them when Slack says no."""
+"""A run's message and its thread in Slack: updates, replies and files, and what happens when Slack refuses them."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ log = structlog.get_logger(__name__)
 
 
 class RunThread:
-    """What all runs of a process send. Every method may be repeated."""
+    """Updates the run messages of all runs, and posts to their threads. Every method may be repeated."""
 
     def __init__(self, store: Store, messenger: Messenger) -> None:
         self._store = store
         self._messenger = messenger
 
     async def is_announced(self, run: str) -> bool:
-        """Whether the run's message is known to be there."""
+        """Whether the run message is known to have been posted."""
         sent = await self._store.post(run, "opening")
         return sent is not None and bool(sent.ts)
 
     async def opening(self, run: str) -> Sent:
-        """Where the run's message is."""
+        """Where the run message is. The run must have been announced."""
         sent = await self._store.post(run, "opening")
         assert sent is not None, f"{run} was announced"
         return sent
 
     async def show(self, run: str, post: Post) -> None:
-        """Update the run's message, or, when that is not possible any more, say it in its channel."""
+        """Update the run message. When it cannot be updated any more, send `post` as a new message in its channel."""
         opening = await self.opening(run)
         try:
             await self._messenger.update(opening, post)
@@ -45,13 +45,13 @@ class RunThread:
                 await self._logged(run, self._messenger.post_once(run, again, channel=opening.channel))
 
     async def tell(self, run: str, post: Post) -> None:
-        """Say something in the run's thread, once."""
+        """Post a reply in the run's thread, once. A refusal is only logged."""
         opening = await self.opening(run)
         sending = self._messenger.post_once(run, post, channel=opening.channel, thread_ts=opening.ts)
         await self._logged(run, sending)
 
     async def attach(self, run: str, key: str, files: Sequence[File], comment: str) -> None:
-        """Put files into the run's thread, once."""
+        """Share files into the run's thread, once. A refusal is only logged."""
         opening = await self.opening(run)
         sending = self._messenger.attach_once(
             run, key, files, channel=opening.channel, thread_ts=opening.ts, comment=comment

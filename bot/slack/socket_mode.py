@@ -1,9 +1,9 @@
 """
-Socket Mode that notices when it went quiet.
+Socket Mode connection with a watchdog that reopens it when it goes silent.
 
-The SDK's client has been seen connected and deaf (slackapi/bolt-python#1529), and retries a used ticket
-for ever when a handshake fails (measured, slack_sdk 3.47.0). So it is watched from outside: when no pong
-has come for a while, or it is not connected, it is thrown away and a new one is opened.
+The SDK's client has been seen connected but receiving nothing (slackapi/bolt-python#1529), and retries a used
+ticket for ever when a handshake fails (measured, slack_sdk 3.47.0). So a separate task watches it: when no pong has
+arrived for `QUIET_S`, also because it never connected, it is closed and a new connection is opened.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ log = structlog.get_logger(__name__)
 
 PING_S = 5.0
 QUIET_S = 25.0
-"""No pong for this long means that nobody is there: five pings went unanswered."""
+"""No pong for this long means that the connection is dead: five pings went unanswered."""
 DEAD_S = 180.0
-"""Opening it anew has not helped for this long; only a new process can."""
+"""After silence this long, reopening does not help; only a new process can."""
 
 
 class SocketModeConnection:
-    """One Socket Mode connection, kept alive. Use as a context."""
+    """One Socket Mode connection, reopened when it goes silent. Use as an async context manager."""
 
     def __init__(self, app: AsyncApp, app_token: str, *, quiet_s: float = QUIET_S, ping_s: float = PING_S) -> None:
         self._app = app
@@ -40,7 +40,7 @@ class SocketModeConnection:
         self._heard_at = time.time()
         self._watching: asyncio.Task[None] | None = None
         self.reopened = 0
-        """How often it was thrown away."""
+        """How often the connection was closed and opened again."""
 
     async def __aenter__(self) -> SocketModeConnection:  # noqa: PYI034 - not meant to be subclassed
         await self._open()
@@ -55,7 +55,7 @@ class SocketModeConnection:
 
     @property
     def quiet_for_s(self) -> float:
-        """Seconds since Slack was last heard of."""
+        """Seconds since the current connection was opened or last received a pong."""
         heard = self._handler.client.last_ping_pong_time if self._handler else None
         return time.time() - max(heard or 0.0, self._opened_at)
 
@@ -66,7 +66,7 @@ class SocketModeConnection:
 
     @property
     def silent_for_s(self) -> float:
-        """Seconds since any of its connections has heard of Slack; opening a new one is no sign of life."""
+        """Seconds since any of the connections received a pong. Opening a new one does not count."""
         heard = self._handler.client.last_ping_pong_time if self._handler else None
         self._heard_at = max(self._heard_at, heard or 0.0)
         return time.time() - self._heard_at
@@ -77,13 +77,13 @@ class SocketModeConnection:
         metrics.SOCKET_QUIET.set(self.silent_for_s)
 
     def fault(self, longest_s: float) -> str:
-        """What is wrong when Slack has not been heard of for so long, or nothing."""
+        """What is wrong when no pong was received for longer than `longest_s`, or an empty string."""
         silent = self.silent_for_s
         return f"Nothing has been heard of Slack for {silent:.0f} s." if silent > longest_s else ""
 
     async def _open(self) -> None:
         self._handler = AsyncSocketModeHandler(self._app, self._app_token, ping_interval=self._ping_s)
-        # The SDK takes a proxy from the environment also for loopback addresses, against NO_PROXY.
+        # The SDK uses a proxy from the environment for loopback addresses too, despite NO_PROXY.
         if self._app.client.proxy is None:
             self._handler.client.proxy = None
         self._opened_at = time.time()
@@ -92,9 +92,7 @@ class SocketModeConnection:
     async def _close(self) -> None:
         if self._handler is not None:
             handler, self._handler = self._handler, None
-            with contextlib.suppress(
-                Exception
-            ):  # it is thrown away because something is wrong with it, whatever that is
+            with contextlib.suppress(Exception):  # the connection is faulty, so closing it may fail in any way
                 await asyncio.wait_for(handler.close_async(), 5)  # type: ignore[no-untyped-call]
 
     async def _watch(self) -> None:

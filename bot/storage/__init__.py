@@ -1,6 +1,6 @@
 """
-What csm remembers of its own: runs, their results, what was posted where.
+csm's database: runs, the result of each Agent, posts in Slack, flare approvals, heartbeats of replicas, the audit.
 
-`schema` says what the tables are, `migrate` brings a database there, `store` reads and writes them. The
-durable engine keeps its own tables beside these. Everything in here was redacted and bounded before it came.
+`schema` defines the tables, `migrate` creates and upgrades them, `store` reads and writes them. The durable engine
+keeps its own tables in the same database. Everything is redacted and bounded in size before it is stored.
 """

@@ -1,4 +1,4 @@
-"""Making commands durable, all that arrived together in one go: a hundred cost three statements, as one does."""
+"""Stores accepted commands in batches. A batch of a hundred commands costs three statements, as a single one does."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _OPEN = (
 
 @dataclass(frozen=True, slots=True)
 class AcceptRequest:
-    """A command that arrived."""
+    """A command to accept."""
 
     request: RunRequest
     joins: bool
-    """Whether it may join a run of the same command that is on, instead of making its own."""
+    """Whether it may join a run of the same command that is in progress, instead of starting its own."""
 
 
 def accept_all(connection: sa.Connection, insert: Any, asked: Sequence[AcceptRequest]) -> Sequence[Accepted]:
-    """What becomes of each: a run of its own, another's run, or (delivered twice) nothing new."""
+    """Accept each command. One outcome each: a new run, a joined run, or neither for a repeated delivery."""
     known = set(connection.scalars(_KNOWN, {"ids": [each.request.id for each in asked]}))
     open_runs = _Open(_found(connection, asked))
     joined: dict[str, RunRecord] = {}
@@ -54,7 +54,7 @@ def accept_all(connection: sa.Connection, insert: Any, asked: Sequence[AcceptReq
             open_runs.add(RunRecord(request, "accepted", None, None, "", ""))
     made = _made(connection, insert, fresh.values())
     outcomes = []
-    for each in asked:  # a command that came twice is fresh or joined once
+    for each in asked:  # a command that is in the batch twice is fresh or joined only once
         request, other = each.request, joined.pop(each.request.id, None)
         if other is not None:
             note(connection, entry_of("command.joined", request, run=other.request.id))
@@ -66,7 +66,7 @@ def accept_all(connection: sa.Connection, insert: Any, asked: Sequence[AcceptReq
 
 
 class _Open:
-    """Runs that may be joined, by what they are of."""
+    """Runs that may be joined, by command, target and Agent."""
 
     def __init__(self, records: Iterable[RunRecord]) -> None:
         self._records: dict[tuple[str, str, str], list[RunRecord]] = defaultdict(list)
@@ -74,12 +74,12 @@ class _Open:
             self.add(each)
 
     def add(self, record_: RunRecord) -> None:
-        """Add one that is newer than all others."""
+        """Add a run that is newer than all others."""
         request = record_.request
         self._records[request.command, request.target, request.agent].append(record_)
 
     def covering(self, asked: AcceptRequest) -> RunRecord | None:
-        """The newest that covers a command's Agents: one of a whole target covers each of its Agents."""
+        """The newest run that covers a command's Agents. A run over a whole target covers each of its Agents."""
         if not asked.joins:
             return None
         request = asked.request
@@ -102,7 +102,7 @@ def _found(connection: sa.Connection, asked: Sequence[AcceptRequest]) -> Iterabl
 
 
 def _made(connection: sa.Connection, insert: Any, fresh: Iterable[RunRequest]) -> set[str]:
-    """Insert them, and return which are there now by us: another replica may have been given the same command."""
+    """Insert the runs. Returns the ids that were inserted here: another replica may have accepted the same command."""
     rows = [{**asdict(request), "state": "accepted"} for request in fresh]
     if not rows:
         return set()

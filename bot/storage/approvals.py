@@ -1,12 +1,12 @@
 """
-Approvals: one row for each flare, from the moment its archive is being built to what became of it.
+Flare approvals: one row per flare, from the start of the archive's build until the flare has ended.
 
-Every change of state is a compare-and-set, so of any two that race exactly one happens: two clicks, a click and the
-expiry, a click and the process that held the archive being given up for gone.
+Every change of state is a compare-and-set, so of any two that race exactly one succeeds: two clicks, a click and the
+expiry, a click and the flare being marked as lost because the process that held the archive is gone.
 
     building -> waiting -> approved -> uploading -> ended
                         `> declined -> ended
-    and from each but `ended` straight to `ended`
+    and from each state but `ended` directly to `ended`
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from handlers.model import FlareReview
 
 
 class State(StrEnum):
-    """Where an archive stands."""
+    """State of a flare and its archive."""
 
     BUILDING = "building"
     WAITING = "waiting"
     APPROVED = "approved"
     UPLOADING = "uploading"
-    """From here on it may have been uploaded, whatever happens."""
+    """From here on the archive may have been uploaded, whatever happens."""
     DECLINED = "declined"
     ENDED = "ended"
 
@@ -41,43 +41,45 @@ OPEN = (State.BUILDING, State.WAITING, State.APPROVED, State.UPLOADING, State.DE
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """The row of one flare."""
+    """The approval row of one flare."""
 
     run: str
     state: State
     holder: str
-    """The process that holds the Agent's question; each start of csm is another one."""
+    """Instance id of the process that holds the Agent's upload prompt open; each start of csm has a new one."""
     requested_by: str
     requested_at: float
     expires_at: float
     review: FlareReview | None
     decided_by: str
-    """Who approved or declined; empty while nobody has."""
+    """Who approved or declined; empty while undecided."""
     decided_at: float | None
     decision: str
-    """`approve`, `decline` or nothing."""
+    """`approve`, `decline` or empty."""
     ending: str
-    """How it ended, a value of `bot.runs.flare_outcome.Ending`; empty before."""
+    """How the flare ended, a value of `bot.runs.flare_outcome.Ending`; empty before that."""
     again: str
-    """The run that prepared it again, or nothing."""
+    """The run that prepares the flare again, or empty."""
 
 
 class Approvals:
-    """The approvals of a store."""
+    """Reads and changes the approval rows of a store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def waiting(self) -> int:
-        """How many archives wait for a decision, over all processes. Blocks; for other threads than the loop's."""
+        """Number of archives that wait for a decision, over all processes. Blocks: do not call it on the event loop."""
         with self._store.engine.connect() as connection:
             query = sa.select(sa.func.count()).select_from(approvals).where(approvals.c.state == State.WAITING)
             return connection.scalar(query) or 0
 
     async def claim(self, request: RunRequest, holder: str, expires_at: float) -> bool:
         """
-        Note that this process begins to build the archive. False when another process, or an earlier life of
-        this one, began before: what that one held is gone, and is never built again for the same run.
+        Claim the flare for `holder`, which is about to build its archive.
+
+        False when another process, or an earlier instance of this one, claimed it before: the archive which that one
+        held is gone, and is never built again for the same run.
         """
         values = {
             "run": request.id,
@@ -87,12 +89,12 @@ class Approvals:
             "requested_at": request.accepted_at,
             "expires_at": expires_at,
         }
-        # What was inserted is returned, since PostgreSQL's driver does not count the rows of an INSERT.
+        # RETURNING shows whether a row was inserted: PostgreSQL's driver does not count the rows of an INSERT.
         insert = self._store.insert(approvals).values(**values).on_conflict_do_nothing().returning(approvals.c.run)
         return await self._store.gather(lambda connection: connection.execute(insert).first()) is not None
 
     async def present(self, request: RunRequest, holder: str, review: FlareReview) -> bool:
-        """Keep what there is to decide about. From here on it can be approved and declined."""
+        """Store the review. From here on the flare can be approved and declined. False when it has ended before."""
         entry = _entry("approval.requested", request.id, request.requested_by, f"sha256 {review.sha256}")
         return await self._change(
             request.id,
@@ -108,10 +110,10 @@ class Approvals:
         self, run: str, decision: str, *, sha256: str, by: str, at: float, where: str = "", confirmed_host: str = ""
     ) -> bool:
         """
-        Record a person's decision on the archive with this hash. True when it is the one that counts.
+        Record a person's decision on the archive with this hash. True when it takes effect.
 
-        Where the archive goes to a host that is none of Datadog's, an approval counts only with that very host. The
-        review never changes once there is one, so what is looked at here is what is decided about.
+        Where the archive goes to a host that is not Datadog's, an approval takes effect only if `confirmed_host` is
+        that host. A review never changes once it is stored, so the one that is read here is the one decided on.
         """
         state = State.APPROVED if decision == "approve" else State.DECLINED
         row = await self.get(run)
@@ -136,19 +138,19 @@ class Approvals:
         )
 
     async def begin_upload(self, run: str, holder: str, sha256: str) -> bool:
-        """Note that the answer `y` is about to be written. Without this note it never is."""
+        """Record that the answer `y` is about to be written. It is never written without this record."""
         return await self._change(
             run, (State.APPROVED,), approvals.c.sha256 == sha256, holder=holder, state=State.UPLOADING
         )
 
     async def end(self, run: str, ending: str, at: float, *, from_states: tuple[State, ...] = OPEN) -> bool:
-        """Note how it ended. False when it was in none of these states any more."""
+        """Record how the flare ended. False when it was not in one of `from_states` any more."""
         return await self._change(
             run, from_states, entry=_ended(run, ending), state=State.ENDED, ending=ending, ended_at=at
         )
 
     async def prepared_again(self, run: str, by_run: str) -> str:
-        """Note which run prepares it again. Returns the run that does: another one when somebody was quicker."""
+        """Record which run prepares the flare again. Returns the recorded run: another one, if that was first."""
         update = sa.update(approvals).where(approvals.c.run == run, approvals.c.again == "").values(again=by_run)
 
         def transaction(connection: sa.Connection) -> str:
@@ -158,13 +160,13 @@ class Approvals:
         return await self._store.gather(transaction)
 
     async def get(self, run: str) -> Approval | None:
-        """The row of a run's flare, or `None` when nothing was built for it."""
+        """The approval row of a run, or `None` when no process has claimed its flare."""
         query = sa.select(approvals).where(approvals.c.run == run)
         row = await self._store.read(lambda connection: connection.execute(query).first())
         return None if row is None else _approval(row)
 
     async def news(self, holder: str) -> list[tuple[str, bool]]:
-        """The runs whose archive this process holds and that somebody has decided about, or (True) cancelled."""
+        """Unfinished runs held by `holder` that were decided on or have ended (False), or were cancelled (True)."""
         decided = approvals.c.state.in_((State.APPROVED, State.DECLINED, State.ENDED))
         query = (
             sa.select(approvals.c.run, runs.c.cancelled_by, approvals.c.state)

@@ -1,13 +1,13 @@
 """
-The audit: who did what, where, with which argument vector, on which Agent, and what came of it.
+Audit log: who did what, where, with which argument vector, on which Agent, and with what outcome.
 
-Append-only and chained: each entry's hash covers the entry and the hash before it, so an entry that is changed, removed
-or slipped in breaks the chain from there on. What a chain cannot show by itself is a tail that was cut off, or one
-that was written anew from some entry on by somebody who owns the database; so the bot puts the newest hash into its
-log, which is kept elsewhere, and `csm audit verify --head` takes it.
+Append-only and hash-chained: each entry's hash covers the entry and the previous hash, so an entry that is changed,
+removed or inserted breaks the chain from there on. The chain alone cannot show that its tail was cut off, or that
+somebody who owns the database rewrote it from some entry on. So the bot writes the newest hash to its log, which is
+kept elsewhere, and `csm audit verify --head` takes it.
 
-Entries go into the very transaction that they speak of, at its end: whoever appends holds a lock until the commit,
-and so no transaction waits for it while it holds what another one wants.
+An entry is inserted in the transaction that it describes, at its end. Appending takes a lock that is held until the
+commit. A transaction takes no other lock after this one, so two transactions cannot deadlock.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from handlers.errors import CsmError
 from handlers.redaction import clean
 
 BEGINNING = "0" * 64
-"""What stands for the hash before the first entry."""
+"""Stands for the previous hash of the first entry."""
 
 LOCK = 0x63736D61
-"""PostgreSQL's advisory lock of those who append."""
+"""Key of the PostgreSQL advisory lock for appending."""
 
 PAGE = 1000
 
@@ -41,7 +41,7 @@ _NOTED = "csm.audit"
 @dataclass(frozen=True, slots=True)
 class Entry:
     """
-    One thing that happened. Texts are redacted and cut to 1,000 characters before they are kept.
+    One audited event. Texts are redacted and cut to 1,000 characters before they are stored.
 
     `docs/audit.md` lists the events.
     """
@@ -49,12 +49,12 @@ class Entry:
     event: str
     """`command.accepted`, `command.refused`, `agent.answered`, …"""
     who: str
-    """A Slack user id, or a login name of the terminal; `csm` for what it does by itself."""
+    """A Slack user id, or a login name of the terminal; `csm` for what csm does by itself."""
     where: str = ""
     """A Slack channel's id, or `terminal`."""
     run: str = ""
     command: str = ""
-    """Its name, or for what made no run the line as it was typed."""
+    """The command's name; for a line that started no run, the line as typed."""
     target: str = ""
     agent: str = ""
     argv: Sequence[Sequence[str]] = ()
@@ -62,12 +62,12 @@ class Entry:
     outcome: str = ""
     """A verdict, `allowed`, `refused`, …"""
     detail: str = ""
-    """Why, for people."""
+    """The reason or other details, as text for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An entry as it is kept: its number, its text (canonical JSON, the number and time in it), and its hash."""
+    """A stored entry: its number, its text (canonical JSON that includes the number and the time), and its hash."""
 
     seq: int
     text: str
@@ -78,21 +78,21 @@ Read = Callable[[Callable[[sa.Connection], Sequence[Link]]], Awaitable[Sequence[
 
 
 class BrokenChain(CsmError):
-    """The chain does not hold; the message says where and why."""
+    """The hash chain is broken; the message says where and why."""
 
 
 def note(connection: sa.Connection, entry: Entry) -> None:
-    """Append an entry at the end of the running transaction; only within `Store.write`."""
+    """Queue an entry for the end of the running transaction; only within `Store.write`."""
     connection.info[_NOTED].append(entry)
 
 
 def begin(connection: sa.Connection) -> None:
-    """Begin to gather the entries of a transaction."""
+    """Start collecting the entries of a transaction."""
     connection.info[_NOTED] = []
 
 
 def flush(connection: sa.Connection) -> None:
-    """Append what was noted in the running transaction. The last thing before its commit."""
+    """Append the entries that were queued with `note`. Call it last, directly before the commit."""
     entries: list[Entry] = connection.info.pop(_NOTED)
     if not entries:
         return
@@ -127,20 +127,21 @@ def _page(connection: sa.Connection, after: int) -> Sequence[Link]:
 
 
 def chained(previous: str, text: str) -> str:
-    """The hash of an entry after another one."""
+    """The hash of an entry with this text, after an entry with the hash `previous`."""
     return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
 
 
 def canonical(entry: Mapping[str, Any]) -> str:
-    """The one way to write an entry down, for hashing."""
+    """Canonical JSON of an entry, for hashing."""
     return json.dumps(entry, sort_keys=True, separators=(",", ":"))
 
 
 class Chain:
     """
-    Checks links one after the other, from the first.
+    Verifies links in order, from the first.
 
-    With `head`, number and hash of an entry that must be among them: what the chain alone cannot show.
+    `head` is the number and hash of an entry that must be among them. It detects a tail that was cut off or rewritten,
+    which the chain alone cannot show.
     """
 
     def __init__(self, head: tuple[int, str] | None = None) -> None:
@@ -148,7 +149,7 @@ class Chain:
         self._head = head
 
     def check(self, links: Iterable[Link]) -> None:
-        """Raises `BrokenChain` at the first link that does not belong."""
+        """Verify the next links. Raises `BrokenChain` at the first one that does not fit."""
         for link in links:
             if link.seq != self.seq + 1:
                 raise BrokenChain(f"Entry {self.seq + 1} is missing: after {self.seq} comes {link.seq}.")
@@ -163,19 +164,19 @@ class Chain:
             self.seq, self.hash = link.seq, link.hash
 
     def finish(self) -> None:
-        """Raises `BrokenChain` when the expected entry did not come."""
+        """Raises `BrokenChain` when the entry of `head` is missing at the end."""
         if self._head and self._head[0] > self.seq:
             raise BrokenChain(f"Its end was cut off: entry {self._head[0]} was there, and the newest is {self.seq}.")
 
 
 def exported(links: Iterable[Link]) -> Iterator[str]:
-    """As JSON lines: the entry with its `hash`."""
+    """Export as JSON lines: each entry with its `hash`."""
     for link in links:
         yield canonical({**json.loads(link.text), "hash": link.hash})
 
 
 def imported(lines: Iterable[str]) -> Iterator[Link]:
-    """The links of an export. Raises `BrokenChain` for what is none."""
+    """The links of an export. Raises `BrokenChain` for a line that is not an audit entry."""
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
@@ -193,7 +194,7 @@ def _number(text: str) -> Any:
 
 
 def _cleaned(entry: Entry) -> dict[str, Any]:
-    """Without what is empty: the chain is kept for ever."""
+    """The entry's fields, redacted, without empty ones because the chain is kept for ever."""
     return {key: _clean(value) for key, value in asdict(entry).items() if value}
 
 

@@ -1,4 +1,4 @@
-"""One bot to a SQLite file: a second one would take the first one's runs for left behind, and go on with them."""
+"""Allows one bot per SQLite file. A second bot would treat the first one's runs as abandoned and resume them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from handlers.errors import ConfigurationError
 @contextlib.contextmanager
 def sole(database_url: str) -> Iterator[None]:
     """
-    Be the only bot of this database while the block runs; on PostgreSQL there may be many.
+    Hold the instance lock of this database while the block runs. On PostgreSQL, which several bots may share, no-op.
 
-    The lock is a file beside the database, and ends with the process however that ends. Commands in a terminal need
-    none: they go on with nobody's runs. Raises `ConfigurationError` when there is another bot.
+    The lock is an `flock` on the file `<database>.lock` beside the database. It is released when the process ends,
+    however that ends. Terminal commands do not take it: they never resume runs.
+
+    Raises `ConfigurationError` when another bot holds the lock.
     """
     url = sa.make_url(database_url)
     if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:

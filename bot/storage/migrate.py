@@ -1,9 +1,9 @@
 """
-Bringing the tables up to date, at start: each step in a transaction of its own, under a lock, never backwards.
+Schema migrations, applied at start: each step in its own transaction, under a lock, never backwards.
 
-A step is a file of SQL that both databases take, `migrations/<name>.sql`; where they differ, each has its own,
-`migrations/<name>.sqlite.sql` and `migrations/<name>.postgresql.sql`. It ends up in `csm_schema` with its number
-in the very transaction that carried it out, so a start that was killed goes on with the first step that is missing.
+A step is an SQL file. One that both databases accept is `migrations/<name>.sql`; where they differ, each has its own,
+`migrations/<name>.sqlite.sql` and `migrations/<name>.postgresql.sql`. The transaction that applies a step also records
+its number in `csm_schema`, so a start that was killed continues with the first missing step.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ STEPS = (
     "0002_audit",
     "0003_flares",
 )
-"""In order, without gaps: the n-th leads to schema n. Append; never change or remove one that was released."""
+"""In order, without gaps: step n leads to schema n. Append only; never change or remove a released step."""
 
 VERSION = len(STEPS)
-"""The schema that this csm knows. A database of a newer one is refused, never touched."""
+"""The schema version that this csm knows. A database with a newer one is refused and never changed."""
 
 LOCK = 0x63736D
-"""PostgreSQL's advisory lock of those who migrate: replicas that start together take turns."""
+"""Key of the PostgreSQL advisory lock for migrations: replicas that start together migrate one at a time."""
 
 
 def migrate(engine: sa.Engine) -> int:
     """
-    Carry out the steps that are missing; returns how many those were.
+    Apply the missing steps. Returns how many were applied.
 
     Raises `ConfigurationError` when a newer csm has used the database, and SQLAlchemy's errors when it cannot be used.
     """
@@ -43,14 +43,14 @@ def migrate(engine: sa.Engine) -> int:
 
 
 def version_of(connection: sa.Connection) -> int:
-    """The schema that a database has; 0 when it has none."""
+    """The schema version of a database; 0 when it has none."""
     if not sa.inspect(connection).has_table(schema_version.name):
         return 0
     return connection.scalar(sa.select(sa.func.max(schema_version.c.version))) or 0
 
 
 def statements(step: str, dialect: str) -> Iterator[str]:
-    """A step's statements. Each ends with a semicolon at the end of a line."""
+    """The SQL statements of a step. Each ends with a semicolon at the end of a line."""
     folder = resources.files("bot.storage") / "migrations"
     file = folder / f"{step}.{dialect}.sql"
     text = (file if file.is_file() else folder / f"{step}.sql").read_text("utf-8")
@@ -58,7 +58,7 @@ def statements(step: str, dialect: str) -> Iterator[str]:
 
 
 def _advance(engine: sa.Engine) -> bool:
-    """Carry out the next step. False when there is none."""
+    """Apply the next step. False when there is none."""
     with engine.connect() as connection:
         if _next(connection) is None:  # the usual start: nothing to do, so nothing to lock
             return False
@@ -85,7 +85,7 @@ def _next(connection: sa.Connection) -> int | None:
 
 def _lock(connection: sa.Connection) -> None:
     if connection.dialect.name == "sqlite":
-        # Python's sqlite3 begins no transaction for DDL by itself.
+        # Python's sqlite3 does not begin a transaction for DDL by itself.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))

@@ -1,4 +1,4 @@
-"""What the store speaks of: a run as it was asked for, as it is known, and where a post is."""
+"""Records that the store takes and returns: a run's request, a stored run, an accepted command, a post."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from bot.storage.schema import runs
 from handlers.model import Report
 
 WITHOUT_JSON = tuple(column for column in runs.c if column.name not in {"inventory", "report"})
-"""A run's columns that are small."""
+"""The columns of a run, without the large JSON ones."""
 
 ON = sa.and_(runs.c.state != "done", runs.c.verdict.is_(None))
-"""`RunRecord.on`, for the database."""
+"""`RunRecord.on` as an SQL condition."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """An accepted command: all that is needed to carry it out, also by another process later."""
+    """An accepted command, with all that is needed to execute it, also later and in another process."""
 
     id: str
     command: str
@@ -34,19 +34,19 @@ class RunRequest:
     channel: str = ""
     response_url: str = ""
     case_id: str = ""
-    """Of a flare: digits; empty for a new case."""
+    """Flares only: digits; empty for a new case."""
     email: str = ""
-    """Of a flare: whose case it is."""
+    """Flares only: the email address of the case's owner."""
 
     @property
     def where(self) -> str:
-        """As people type it: `cluster-a` or `cluster-a/node-7`."""
+        """Target and Agent as users type them: `cluster-a` or `cluster-a/node-7`."""
         return f"{self.target}/{self.agent}" if self.agent else self.target
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run as the store knows it."""
+    """A stored run."""
 
     request: RunRequest
     state: str
@@ -58,13 +58,13 @@ class RunRecord:
 
     @property
     def on(self) -> bool:
-        """Whether something may still be found: its Agents are being asked, or will be. Its thread may come later."""
+        """Whether its Agents are still being checked, or will be. Posts to its thread may follow after that."""
         return self.state != "done" and self.verdict is None
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of a command: a run of its own, another's run, or (neither) it was known already."""
+    """Outcome of accepting a command: a new run (`fresh`), a joined run, or neither for a repeated delivery."""
 
     fresh: bool
     joined: RunRecord | None = None
@@ -72,7 +72,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Where a post is, or that it is not known whether it was sent (`ts` empty)."""
+    """Where a post is. With an empty `ts` it is not known whether the post was sent."""
 
     channel: str
     ts: str
@@ -81,7 +81,7 @@ class Sent:
 
 
 def record(row: Any) -> RunRecord:
-    """A row of the runs, with or without its report."""
+    """Convert a row of `csm_runs`, with or without its report."""
     request = RunRequest(
         id=row.id,
         command=row.command,
@@ -108,7 +108,7 @@ def record(row: Any) -> RunRecord:
 
 
 def entry_of(event: str, request: RunRequest, *, run: str = "", agent: str = "") -> Entry:
-    """What the audit says of a command."""
+    """The audit entry for an event of a command."""
     return Entry(
         event,
         request.requested_by,

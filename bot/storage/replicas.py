@@ -1,7 +1,7 @@
 """
-Which processes are alive, where several share a database.
+Heartbeats of the processes that share a database.
 
-By the database's clock, so that machines whose clocks differ do not take each other for dead.
+Times are those of the database's clock, so that machines whose clocks differ do not take each other for dead.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from bot.storage.schema import replicas
 from bot.storage.store import Store
 
 LOCK = 0x63736D72
-"""PostgreSQL's advisory lock of those who look for runs that nobody carries out."""
+"""Key of the PostgreSQL advisory lock for finding and starting runs that no process executes."""
 
 TURN_S = 0.05
-"""How soon the lock is tried again while another process has it."""
+"""Lock retry interval, while another process has the lock."""
 
 
 class Replicas:
-    """The processes of a store."""
+    """Reads and writes the heartbeats of a store's processes."""
 
     def __init__(self, store: Store, *, dead_after_s: float) -> None:
         self._store = store
         self._dead_after_s = dead_after_s
 
     async def alive(self, replica: str) -> None:
-        """Note that a process is alive."""
+        """Record a heartbeat."""
 
         def transaction(connection: sa.Connection) -> None:
             insert = self._store.insert(replicas).values(id=replica, seen_at=_now(connection))
@@ -41,7 +41,7 @@ class Replicas:
         await self._store.gather(transaction)
 
     async def is_alive(self, replica: str) -> bool:
-        """Whether a process was alive a moment ago."""
+        """Whether the process has sent a heartbeat within `dead_after_s`."""
 
         def query(connection: sa.Connection) -> bool:
             seen = connection.scalar(sa.select(replicas.c.seen_at).where(replicas.c.id == replica))
@@ -50,7 +50,7 @@ class Replicas:
         return await self._store.read(query)
 
     async def any_alive(self, prefix: str) -> bool:
-        """Whether a process whose name begins so was alive a moment ago."""
+        """Whether a process whose id starts with `prefix` has sent a heartbeat within `dead_after_s`."""
 
         def query(connection: sa.Connection) -> bool:
             seen = replicas.c.seen_at > _now(connection) - self._dead_after_s
@@ -61,7 +61,7 @@ class Replicas:
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """While the block runs, no other process is in one. SQLite has one process only."""
+        """Hold the advisory lock while the block runs. A no-op on SQLite, which has one process only."""
         if self._store.engine.dialect.name != "postgresql":
             yield
             return
@@ -74,7 +74,7 @@ class Replicas:
             await self._store.in_thread(lock.give)
 
     async def dead(self) -> list[str]:
-        """Those who were not heard of for too long, and have not said that they leave."""
+        """Ids of the processes without a heartbeat for `dead_after_s`, including those that have shut down (`left`)."""
 
         def query(connection: sa.Connection) -> list[str]:
             seen = replicas.c.seen_at <= _now(connection) - self._dead_after_s
@@ -83,22 +83,22 @@ class Replicas:
         return await self._store.read(query)
 
     async def left(self, replica: str) -> None:
-        """Note that a process leaves: whatever it had is up for the others at once."""
+        """Record that a process shuts down: `dead` lists it at once, so the others can take over its runs."""
         gone = self._store.insert(replicas).values(id=replica, seen_at=0.0)
-        # Somebody may have taken it for dead before, and forgotten it.
+        # An insert, because another process may have taken it for dead and deleted its row.
         gone = gone.on_conflict_do_update(index_elements=["id"], set_={"seen_at": 0.0})
         await self._store.gather(lambda connection: connection.execute(gone))
 
     async def forget(self, replica: str) -> None:
-        """Somebody has taken over what a dead process had."""
+        """Delete the row of a dead process, whose runs were taken over."""
         await self._store.gather(lambda c: c.execute(sa.delete(replicas).where(replicas.c.id == replica)))
 
 
 class _Lock:
     """
-    The advisory lock, held by a transaction of its own: it ends with that one, whatever becomes of the process.
+    The advisory lock, held by a transaction of its own: it ends with the transaction, even if the process dies.
 
-    It is tried for, not waited for, so that no thread is left waiting in the database when a process is stopped.
+    `take` tries and does not wait, so that no thread is left waiting in the database when a process is stopped.
     """
 
     def __init__(self, engine: sa.Engine) -> None:

@@ -1,8 +1,8 @@
 """
-What is forgotten, and when: evidence first, whole runs later. The audit is never forgotten.
+Pruning of old data: evidence first, whole runs later. The audit is never pruned.
 
-Works in small transactions, oldest first, so that a database of millions of rows stays usable meanwhile: whoever has
-typed a command waits for no more than one run's rows, or two hundred results. Safe to repeat, to cut short, and to do
+Works in small transactions, oldest first, so that a database of millions of rows stays usable meanwhile: a command
+that arrives waits for no more than one run's rows, or two hundred results. Safe to repeat, to interrupt, and to run
 in several processes at once.
 """
 
@@ -21,33 +21,33 @@ from bot.storage.schema import approvals, posts, results, runs
 from bot.storage.store import Store
 
 PER_RUN: Sequence[sa.Table] = (results, posts, approvals)
-"""Tables with a column `run`, whose rows go with their run."""
+"""Tables with a column `run`, whose rows are deleted with their run."""
 
 SHARED = "shared"
-"""What stands for the time stamp of files that were put into a thread."""
+"""The `ts` of a post of files: what is stored instead of a time stamp once they were shared into a thread."""
 
 BATCH = 200
-"""Runs that are looked up, or results and reports that are changed, at once."""
+"""Batch size: runs that are looked up at once, and results and reports that are changed at once."""
 
 Forget = Callable[[list[str]], Awaitable[None]]
-"""Makes the durable engine forget these runs too."""
+"""Deletes the durable engine's records of these runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How long things are kept, from the end of their run. `None` is for ever."""
+    """Retention periods, from the end of the run. `None` means for ever."""
 
     runs: timedelta | None
-    """A run with its results, its report and where its posts are."""
+    """Runs, with their results, their reports and the locations of their posts."""
     evidence: timedelta | None
     """The lines that Agents printed, within results and reports. Verdicts, reasons and codes stay."""
     files: timedelta | None = None
-    """Files in Slack."""
+    """Files that csm put into Slack; counted from when they were posted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was forgotten."""
+    """Counts of what was pruned."""
 
     runs: int = 0
     evidence: int = 0
@@ -55,14 +55,14 @@ class Pruned:
 
 
 async def prune(store: Store, keep: Keep, now: float, *, forget: Forget | None = None) -> Pruned:
-    """Forget what is older than `keep` says. `now` is in seconds since the epoch."""
+    """Delete what is older than `keep` says. `now` is in seconds since the epoch."""
     dropped = 0 if keep.runs is None else await _drop_runs(store, now - keep.runs.total_seconds(), forget)
     bare = 0 if keep.evidence is None else await _drop_evidence(store, now - keep.evidence.total_seconds())
     return Pruned(dropped, bare)
 
 
 async def prunable(store: Store, keep: Keep, now: float) -> Pruned:
-    """What `prune` would forget, without doing it."""
+    """Count what `prune` would delete, without deleting it."""
 
     def counted(connection: sa.Connection) -> Pruned:
         dropped = bare = 0
@@ -79,7 +79,7 @@ async def prunable(store: Store, keep: Keep, now: float) -> Pruned:
 
 
 async def old_files(store: Store, keep: Keep, now: float) -> Sequence[tuple[str, str, Sequence[str]]]:
-    """Run, key and Slack's file ids of what was put into a thread too long ago, oldest first, some at a time."""
+    """Run, post key and Slack file ids of posts older than `keep.files`, oldest first, at most `BATCH` posts."""
     if keep.files is None:
         return []
     old = sa.and_(posts.c.ts == SHARED, posts.c.extra != "", posts.c.intended_at < now - keep.files.total_seconds())
@@ -94,7 +94,7 @@ async def _drop_runs(store: Store, before: float, forget: Forget | None) -> int:
         ids = await store.read(lambda connection: list(connection.scalars(_old_runs(before).limit(BATCH))))
         if not ids:
             return dropped
-        # The engine first: were it last, a crash in between would leave it records that nobody ever looks for.
+        # The engine first: otherwise a crash in between would leave engine records that no later pruning finds.
         if forget is not None:
             await forget(ids)
         for each in ids:
@@ -117,7 +117,7 @@ async def _drop_evidence(store: Store, before: float) -> int:
 
 
 def _to_bare(connection: sa.Connection, before: float) -> Sequence[sa.Update]:
-    """What is to be changed, some at a time. To find it all old results are read through, which no writer should wait for."""
+    """The next batch of changes. Finding them reads all old results, so it is a read that keeps no writer waiting."""
     found = connection.execute(_results_with_evidence(before).limit(BATCH)).all()
     reports = connection.execute(_reports_with_evidence(before).limit(BATCH)).all()
     return [
@@ -149,11 +149,11 @@ def _without_evidence(value: Any) -> Any:
 
 
 _FORGOTTEN: Mapping[str, Any] = {"evidence": [], "tables": [], "document": ""}
-"""What becomes of the lines, tables and documents that came from Agents."""
+"""Empty values that replace the lines, tables and documents that came from Agents."""
 
 
 def _old_runs(before: float) -> sa.Select[Any]:
-    """Runs that ended before; and the terminal's that were killed long ago, which nobody will end."""
+    """Runs that ended before `before`, and terminal runs accepted before it: those that were killed never end."""
     ended = sa.and_(runs.c.state == "done", sa.func.coalesce(runs.c.finished_at, runs.c.accepted_at) < before)
     left = sa.and_(runs.c.source == "terminal", runs.c.accepted_at < before)
     return sa.select(runs.c.id).where(sa.or_(ended, left)).order_by(runs.c.accepted_at)
@@ -169,7 +169,7 @@ def _reports_with_evidence(before: float) -> sa.Select[Any]:
 
 
 def _has_evidence(document: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    # A packed document begins with the head of its compression, `eJ`.
+    # A packed document starts with the header of its compression, `eJ`.
     return sa.or_(document.like('%"evidence":["%'), document.like('%"document":"eJ%'))
 
 

@@ -1,4 +1,4 @@
-"""The tables as they are now. `bot.storage.migrate` brings a database there; a test holds the two to each other."""
+"""The current tables. `bot.storage.migrate` creates and upgrades them in a database; a test compares the two."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ runs = sa.Table(
     sa.Column("verdict", sa.String(16)),
     sa.Column("report", sa.Text),  # JSON model.Report
     sa.Column("permalink", sa.Text, nullable=False, default=""),
-    sa.Column("case_id", sa.String(16), nullable=False, default=""),  # of a flare: digits, empty for a new case
-    sa.Column("email", sa.String(320), nullable=False, default=""),  # of a flare: whose case it is
+    sa.Column("case_id", sa.String(16), nullable=False, default=""),  # flares only: digits, empty for a new case
+    sa.Column("email", sa.String(320), nullable=False, default=""),  # flares only: email address of the case's owner
     sa.Index("csm_runs_by_target", "target", "accepted_at"),
 )
 
@@ -42,7 +42,7 @@ results = sa.Table(
     sa.Column("target", sa.String(256), nullable=False),
     sa.Column("command", sa.String(32), nullable=False),
     sa.Column("asked_at", sa.Float, nullable=False),
-    sa.Column("result", sa.Text),  # JSON model.AgentResult; NULL while the Agent has not answered
+    sa.Column("result", sa.Text),  # JSON model.AgentResult; NULL until the Agent has a result
     sa.Index("csm_results_by_agent", "target", "agent", "command", "asked_at"),
 )
 
@@ -80,9 +80,9 @@ approvals = sa.Table(
     sa.Column("decision", sa.String(16), nullable=False, default=""),  # approve | decline
     sa.Column("decided_by", sa.String(128), nullable=False, default=""),
     sa.Column("decided_at", sa.Float),
-    sa.Column("ending", sa.String(32), nullable=False, default=""),  # bot.flare.Ending
+    sa.Column("ending", sa.String(32), nullable=False, default=""),  # bot.runs.flare_outcome.Ending
     sa.Column("ended_at", sa.Float),
-    sa.Column("again", sa.String(32), nullable=False, default=""),  # the run that prepares it again
+    sa.Column("again", sa.String(32), nullable=False, default=""),  # the run that prepares the flare again
     sa.Index("csm_approvals_by_holder", "holder", "state"),
 )
 

@@ -1,10 +1,10 @@
 """
-The store: SQLite by default, PostgreSQL where there are several replicas.
+The store: database access for runs, results and posts. SQLite by default, PostgreSQL where there are several replicas.
 
-Every method is a coroutine that hands one transaction to a thread. Writes that come in crowds (accepting
-commands, recording results) are gathered: whatever has arrived while one transaction was being committed
-goes into the next, so a hundred commands at once cost two or three commits, and a single one waits for
-nobody. Commands go before results, since Slack waits for them.
+Every method is a coroutine that runs one transaction in a thread. Frequent writes (accepting commands, recording
+results) are batched: all that arrive while one transaction is being committed go into the next one. So a hundred
+commands at once cost two or three commits, and a single one does not wait. Commands go before results, because Slack
+waits for them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from handlers.shielded import run_shielded
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 5000
-"""How long a write waits for another process's, before the database counts as locked."""
+"""How long a SQLite write waits for another process's write before the database counts as locked."""
 
 PATIENCE = {
     "connect_timeout": 5,
@@ -43,15 +43,15 @@ PATIENCE = {
     "keepalives_count": 3,
 }
 """
-For libpq, in seconds, but for `tcp_user_timeout` in milliseconds: a server that vanished without a word is noticed within
-a quarter of a minute, and not after the quarter of an hour that the system would wait. `database_url` may say otherwise.
+Timeouts for libpq: in seconds, but `tcp_user_timeout` in milliseconds. A server that vanished without closing its
+connections is noticed within 15 seconds instead of the operating system's 15 minutes. `database_url` may override them.
 """
 
 __all__ = ["Accepted", "RunRecord", "RunRequest", "Sent", "Store", "make_engine"]
 
 
 class Store:
-    """See the module. `open` it, and close it with `aclose`."""
+    """The store; see the module. Create it with `open`, and close it with `aclose`."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
@@ -66,9 +66,9 @@ class Store:
     @classmethod
     async def open(cls, database_url: str) -> Store:
         """
-        Connect, and bring the tables up to date.
+        Connect, and migrate the tables to the current schema.
 
-        Raises `ConfigurationError` when the database cannot be used: unreachable, locked, of a newer schema.
+        Raises `ConfigurationError` when the database cannot be used: unreachable, locked, or with a newer schema.
         """
         store = cls(make_engine(database_url))
         try:
@@ -82,13 +82,13 @@ class Store:
         return store
 
     async def aclose(self) -> None:
-        """Finish what was begun and disconnect. Idempotent."""
+        """Finish the transactions that were started, and disconnect. Idempotent."""
         await asyncio.to_thread(self._writer.shutdown)
         await asyncio.to_thread(self._readers.shutdown)
         self.engine.dispose()
 
     def fault(self) -> str:
-        """What is wrong with the database, or nothing. Blocks; for other threads than the loop's."""
+        """What is wrong with the database, or an empty string. Blocks: do not call it on the event loop."""
         try:
             with self.engine.connect() as connection:
                 connection.execute(sa.select(1))
@@ -100,20 +100,20 @@ class Store:
 
     async def accept(self, request: RunRequest, *, join: bool = False) -> Accepted:
         """
-        Make a run durable, once: the same command delivered twice is the same run.
+        Store a new run, once: the same command delivered twice is the same run.
 
-        With `join`, a run of the same command that covers these Agents and is on is joined instead. A run over a
+        With `join`, a run in progress of the same command that covers these Agents is joined instead. A run over a
         whole target covers each of its Agents.
         """
         accepted: Accepted = await self._waiting_in(self._asked, AcceptRequest(request, join))
         return accepted
 
     async def run(self, run: str) -> RunRecord | None:
-        """A run with its report, or `None`."""
+        """A run with its report, or `None` for an unknown id."""
         return next(iter(await self._runs(runs.c.id == run, with_report=True)), None)
 
     async def unfinished(self) -> Sequence[RunRequest]:
-        """Slack's runs that have not ended, oldest first."""
+        """Runs from Slack that have not ended, oldest first; at most the newest 1,000."""
         found = await self._runs(sa.and_(runs.c.state != "done", runs.c.source == "slack"))
         return [record.request for record in reversed(found)]
 
@@ -128,7 +128,7 @@ class Store:
         )
 
     async def cancel(self, run: str, by: str, where: str = "terminal") -> bool:
-        """Ask for a run's end. False when it has ended or somebody asked before."""
+        """Request a run's cancellation. False when the run has ended or was cancelled before."""
         statement = sa.update(runs).where(runs.c.id == run, ON, runs.c.cancelled_by == "")
 
         def transaction(connection: sa.Connection) -> bool:
@@ -140,12 +140,12 @@ class Store:
         return await self.gather(transaction)
 
     async def cancelled_by(self, run: str) -> str:
-        """Who asked for the run's end, or nothing."""
+        """Who cancelled the run, or an empty string."""
         query = sa.select(runs.c.cancelled_by).where(runs.c.id == run)
         return await self.read(lambda connection: connection.scalar(query)) or ""
 
     async def finish(self, run: str, report: Report, at: float) -> None:
-        """Keep the report. The run's thread may still be on its way."""
+        """Store the report and its verdict. Posts to the run's thread may still follow."""
         kept = report.to_json(indent=None, documents=True)
         statement = sa.update(runs).where(runs.c.id == run)
         counts = ", ".join(f"{number} {verdict}" for verdict, number in report.counts.items())
@@ -161,13 +161,13 @@ class Store:
         await self.gather(transaction)
 
     async def note(self, entry: Entry) -> None:
-        """Append to the audit what no other write speaks of: a refusal, a line that made no run."""
+        """Append an audit entry that belongs to no other write: a refusal, a line that started no run."""
         await self.gather(lambda connection: note(connection, entry))
 
     # -- inventory and results ------------------------------------------------------------------------------
 
     async def keep_inventory(self, run: str, agents: Sequence[Agent]) -> None:
-        """Keep which Agents the run asks, so that a restart asks the same ones."""
+        """Store which Agents the run checks, so that a restart checks the same ones."""
         await self.update_run(
             run, inventory=json.dumps([agent.model_dump(mode="json") for agent in agents]), state="running"
         )
@@ -179,7 +179,7 @@ class Store:
         return None if kept is None else [Agent.model_validate(agent) for agent in json.loads(kept)]
 
     async def asked(self, request: RunRequest, agent: str, at: float) -> None:
-        """Note that an Agent is being asked, before it is."""
+        """Record that the command is about to run on an Agent."""
         values = {
             "run": request.id,
             "agent": agent,
@@ -197,7 +197,7 @@ class Store:
         await self.gather(transaction)
 
     async def keep_result(self, request: RunRequest, result: AgentResult, at: float) -> None:
-        """Keep what an Agent answered. Once this returns, the Agent is not asked again for this run."""
+        """Store an Agent's result. Once this returns, the Agent is not checked again for this run."""
         kept = result.model_dump_json()
         statement = self.insert(results).values(
             run=request.id, agent=result.agent, target=request.target, command=request.command, asked_at=at, result=kept
@@ -219,7 +219,7 @@ class Store:
     async def last_asked(
         self, command: str, target: str, since: float
     ) -> Mapping[str, tuple[float, str, AgentResult | None]]:
-        """For each Agent of a target asked after `since`: when, by which run, and what it answered."""
+        """For each Agent of a target checked after `since`: when, by which run, and its result, if there is one yet."""
         query = (
             sa.select(results.c.agent, results.c.asked_at, results.c.run, results.c.result)
             .where(results.c.target == target, results.c.command == command, results.c.asked_at >= since)
@@ -235,9 +235,9 @@ class Store:
 
     async def intend(self, run: str, key: str, channel: str, at: float) -> Sent | None:
         """
-        Note that a post is about to be sent. `None` the first time; otherwise what is known of it.
+        Record that a post is about to be sent. `None` the first time; otherwise what is known of the post.
 
-        The note is written before the sending, so a crash in between leaves an entry without `ts`.
+        The row is committed before the post is sent, so a crash in between leaves a row without `ts`.
         """
 
         def note(connection: sa.Connection) -> Sent | None:
@@ -250,17 +250,17 @@ class Store:
         return await self.gather(note)
 
     async def sent(self, run: str, key: str, *, channel: str, ts: str = "", extra: str = "") -> None:
-        """Note where a post is."""
+        """Record where a post is."""
         statement = sa.update(posts).where(posts.c.run == run, posts.c.key == key)
         await self.gather(lambda connection: connection.execute(statement.values(channel=channel, ts=ts, extra=extra)))
 
     async def post(self, run: str, key: str) -> Sent | None:
-        """What is known of a post."""
+        """What is known of a post, or `None` when none is recorded."""
         query = sa.select(posts).where(posts.c.run == run, posts.c.key == key)
         row = await self.read(lambda connection: connection.execute(query).first())
         return None if row is None else Sent(row.channel, row.ts, row.intended_at, row.extra)
 
-    # -- how --------------------------------------------------------------------------------------------------
+    # -- transactions -----------------------------------------------------------------------------------------
 
     async def _runs(
         self, where: sa.ColumnElement[bool], *, limit: int = 1000, with_report: bool = False
@@ -270,7 +270,7 @@ class Store:
         return [record(row) for row in await self.read(lambda connection: connection.execute(query).all())]
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
-        """Query in a thread of its own."""
+        """Run a query in a reader thread."""
 
         def transaction() -> T:
             with self.engine.connect() as connection:
@@ -279,16 +279,16 @@ class Store:
         return await asyncio.get_running_loop().run_in_executor(self._readers, transaction)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Do blocking work with the engine, to its end: two threads at one connection would confuse it."""
+        """Run blocking work with the engine in a thread, shielded: two threads must not use one connection at once."""
         return await run_shielded(asyncio.get_running_loop().run_in_executor(self._readers, work))
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """Do `work` in a transaction of its own, with what it notes for the audit; after whatever is being written now."""
+        """Run `work` in its own transaction, with the audit entries that it notes. Waits for the write in progress."""
 
         def transaction() -> T:
             with self.engine.begin() as connection:
                 if connection.dialect.name == "sqlite":
-                    # Python begins a transaction at its first change only; what was read before may be old by then.
+                    # Python begins a transaction only at the first change; what was read before could be stale by then.
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
                 audit.begin(connection)
                 done = work(connection)
@@ -298,13 +298,13 @@ class Store:
         return await asyncio.get_running_loop().run_in_executor(self._writer, transaction)
 
     async def gather(self, work: Callable[[sa.Connection], T]) -> T:
-        """Do `work` in the next transaction, together with whatever else is waiting."""
+        """Run `work` in the next transaction, together with all other waiting work."""
         return await self._waiting_in(self._gathered, work)  # type: ignore[no-any-return]
 
     async def _waiting_in(self, line: list[tuple[Any, asyncio.Future[Any]]], work: Any) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         line.append((work, future))
-        # A task of its own commits: whoever waits may be cancelled, the others in the batch were not.
+        # A separate task commits: a caller may be cancelled while the others in its batch still wait.
         if self._committer is None or self._committer.done():
             self._committer = asyncio.create_task(self._commit_all(), name="store-commit")
         return await future
@@ -340,14 +340,14 @@ class Store:
 
 
 def _taken(line: list[T]) -> list[T]:
-    """All that wait, taken out of their line."""
+    """Remove all waiting items from the list, and return them."""
     taken = list(line)
     line.clear()
     return taken
 
 
 def _answered(request: RunRequest, result: AgentResult) -> Entry:
-    """What was run on an Agent, and what came of it; nothing was, when an answer of a moment ago was used again."""
+    """Audit entry for an Agent's result, with the argument vectors that ran; none ran if a recent result was reused."""
     entry = replace(entry_of("agent.answered", request, agent=result.agent), outcome=str(result.verdict))
     if result.reused_from:
         return replace(entry, event="agent.reused", detail=f"the answer given to {result.reused_from}")
@@ -357,13 +357,13 @@ def _answered(request: RunRequest, result: AgentResult) -> Entry:
 
 
 def exists(database_url: str) -> bool:
-    """False when it is a file that is not there, and that would be made by opening it."""
+    """Whether the database exists. False only for a missing SQLite file, which opening would create."""
     url = sa.make_url(database_url)
     return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
 
 
 def patience(database_url: str) -> Mapping[str, int]:
-    """What a driver is told of `PATIENCE`, but for what the URL itself says; nothing for SQLite."""
+    """Connect arguments from `PATIENCE`, without those that the URL sets itself; empty for SQLite."""
     url = sa.make_url(database_url)
     if url.get_backend_name() == "sqlite":
         return {}
@@ -371,10 +371,10 @@ def patience(database_url: str) -> Mapping[str, int]:
 
 
 def make_engine(database_url: str) -> sa.Engine:
-    """An engine with the settings that both our tables and the durable engine's want."""
+    """An SQLAlchemy engine with the settings that both csm's tables and the durable engine's tables need."""
     url = sa.make_url(database_url)
     if url.get_backend_name() != "sqlite":
-        # The audit's chain rests on seeing what was committed before its lock was had (bot.storage.audit).
+        # The audit's chain relies on seeing what was committed before its lock was taken (bot.storage.audit).
         return sa.create_engine(
             url.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,

@@ -1,5 +1,6 @@
 """
-What is known of the Agent's command line: versions, which command to choose, what its output means.
+Knowledge of the Agent's command line: which command to run for which version, and how to parse its output.
 
-Pure: text in, facts out. Facts are tri-state (`None` is "not seen"); judging them is the command's business.
+Pure: text in, facts out. A fact is tri-state where `None` means that it was not seen. The checks and the flare judge
+the facts.
 """

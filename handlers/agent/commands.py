@@ -1,9 +1,9 @@
 """
-Which command to run, by the Agent's version and by which containers are there.
+Choose the command to run, by the Agent's version and its containers.
 
-The release in which a subcommand moved is inferred from pull requests (DataDog/datadog-agent #27016, #35703,
-#36367, #40678), so versions only order the choices: each task is a list to be tried in turn, and an
-`unknown command` moves on to the next.
+The release in which a subcommand moved is inferred from pull requests (DataDog/datadog-agent #27016, #35703, #36367,
+#40678), so versions only order the choices: each task has a list of commands to try in turn, and after an `unknown
+command` the next one runs.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SOCKET_VARIABLE = "DD_RUNTIME_SECURITY_CONFIG_SOCKET"
 CONTAINER_SOCKET = "/var/run/sysprobe/runtime-security.sock"
 """Where the chart and the Operator put the socket (DataDog/helm-charts:charts/datadog/templates@79f7c74f)."""
 DEFAULT_SOCKET = "/opt/datadog-agent/run/runtime-security.sock"
-"""Where the Agent looks for it unless it is told (DataDog/datadog-agent:pkg/config/setup/config.go)."""
+"""Where the Agent looks for the socket by default (DataDog/datadog-agent:pkg/config/setup/config.go)."""
 SYSTEM_PROBE_YAML = "/etc/datadog-agent/system-probe.yaml"
 
 SINGLE_CONTAINER = "unprivileged-single-agent"
-"""The one container in which the Operator may run everything."""
+"""The container's name where the Operator runs all of the Agent in one container."""
 STATUS = ("status", "--json")
 _TRIGGER = ("runtime", "self-test")
 
@@ -40,7 +40,7 @@ HOST_BINARIES = {
 
 @dataclass(frozen=True, slots=True)
 class AgentCommand:
-    """A command, where to run it, and why this one."""
+    """A command, the container to run it in, and why it was chosen."""
 
     argv: tuple[str, ...]
     container: str | None
@@ -48,19 +48,19 @@ class AgentCommand:
 
 
 def version_command(agent: Agent) -> AgentCommand:
-    """Ask the Agent for its version, when the platform does not tell."""
+    """The command that prints the Agent's version, for when the platform does not tell it."""
     container = "agent" if agent.platform is Platform.KUBERNETES else None
     return AgentCommand((_binary(agent, "agent"), "version"), container, "the image's tag does not tell the version")
 
 
 def selftest_commands(agent: Agent, version: AgentVersion) -> Sequence[AgentCommand]:
     """
-    The commands that trigger a self-test, the best first; empty when no container has one.
+    The commands that trigger a self-test, in order of preference; empty when no container has one.
 
-    Empty as well from 7.65, where a run by hand does harm and shows nothing (`handlers.selftest.eras`).
+    Also empty from 7.65, where a triggered self-test does harm and shows nothing (`handlers.selftest.eras`).
 
-    `system-probe` reads the core configuration only, and the chart does not set the socket there, so it is
-    given in the environment (DataDog/helm-charts:_container-system-probe.yaml@79f7c74f).
+    `system-probe` reads only the core configuration, and the chart does not set the socket there, so csm gives it in
+    the environment (DataDog/helm-charts:_container-system-probe.yaml@79f7c74f).
     """
     if version.era >= AGENT_TESTS_ITSELF:
         return ()
@@ -75,21 +75,21 @@ def selftest_commands(agent: Agent, version: AgentVersion) -> Sequence[AgentComm
 
 
 def triggers_selftest(argv: Sequence[str]) -> bool:
-    """Whether a command that was run has triggered a self-test."""
+    """Whether a command that ran is one that triggers a self-test."""
     return tuple(argv[-2:]) == _TRIGGER
 
 
 def with_socket(choice: AgentCommand, socket: str, because: str) -> AgentCommand:
-    """The same command, told where the module's socket is. Whatever it was told before is replaced."""
+    """The same command with the path of the module's socket in its environment; an earlier path is replaced."""
     argv = choice.argv[2:] if choice.argv[0] == "env" else choice.argv
     return AgentCommand(("env", f"{SOCKET_VARIABLE}={socket}", *argv), choice.container, f"{choice.why}; {because}")
 
 
 def status_commands(agent: Agent, version: AgentVersion | None) -> Sequence[AgentCommand]:
     """
-    The status commands that may tell the self-test's results, the best first.
+    The status commands that may show the self-test's results, in order of preference.
 
-    As JSON: the Agent's text goes through its scrubber, and JSON does not.
+    As JSON: the Agent's text output goes through its scrubber, and JSON does not.
     """
     security = _at(agent, "security-agent", STATUS, "the security-agent's status has the self-test's results")
     core = _at(agent, "agent", STATUS, "from 7.72 the Agent's own status has the self-test's results")
@@ -99,13 +99,13 @@ def status_commands(agent: Agent, version: AgentVersion | None) -> Sequence[Agen
 
 
 def as_text(choice: AgentCommand) -> AgentCommand:
-    """The same status as text, for an Agent whose JSON cannot be read."""
+    """The same status command with text output, for an Agent whose JSON cannot be parsed."""
     argv = tuple(word for word in choice.argv if word != "--json")
     return AgentCommand(argv, choice.container, f"{choice.why}; as text, since its JSON cannot be read")
 
 
 def settings_commands(agent: Agent) -> Sequence[AgentCommand]:
-    """What tells the module's own settings: the running system-probe, then its file. Nothing is changed by either."""
+    """The commands that print the module's settings: of the running system-probe, then of its file. Both only read."""
     running = _at(agent, "system-probe", ("config",), "to see whether the module is enabled, and where its socket is")
     container = running.container
     file = AgentCommand(
@@ -115,7 +115,7 @@ def settings_commands(agent: Agent) -> Sequence[AgentCommand]:
 
 
 def system_probe_container(agent: Agent) -> Container | None:
-    """The container in which the module runs; `None` on a host, and where there is none."""
+    """The container in which the module runs; `None` on a host, and when there is none."""
     return agent.container("system-probe") or agent.container(SINGLE_CONTAINER) or _only(agent)
 
 
@@ -124,19 +124,19 @@ def _only(agent: Agent) -> Container | None:
 
 
 def look_for_sockets(agent: Agent, sockets: Sequence[str]) -> AgentCommand:
-    """See which of the module's sockets exist, without connecting to any."""
+    """The command that shows which of the module's sockets exist, without connecting to any."""
     container = "system-probe" if agent.platform is Platform.KUBERNETES else None
     return AgentCommand(("ls", "-d", *sockets), container, "to see whether the module's socket exists")
 
 
 def clock_command(agent: Agent) -> AgentCommand:
-    """Ask the clock that the module stamps its results by."""
+    """The command that reads the clock which the module uses to stamp its results."""
     container = next((name for name in _STAMPING if agent.container(name)), None)
     return AgentCommand(NODE_CLOCK, container, "to read the time of the results by the node's own clock and zone")
 
 
 _STAMPING = ("system-probe", "security-agent", "agent")
-"""Containers whose clock and zone may be the module's; it runs in the first."""
+"""Containers whose clock and time zone may be the module's, in order of preference; it runs in the first."""
 
 
 def _selftest(agent: Agent, binary: str, why: str, *, socket: bool = False) -> AgentCommand:

@@ -1,8 +1,8 @@
 """
-Every finding of the self-test, the flare and the tc check, with its severity and what it makes of the verdict. One table.
+Every finding of the self-test, the flare and the tc check, with its severity and verdict. One table.
 
-`fail` is for what was observed to be wrong; whatever kept us from observing is `unknown`. Codes are a fixed
-surface: other programs match on them.
+`fail` is for what was observed to be wrong; whatever kept csm from observing is `unknown`. Codes are public and do not
+change: other programs match on them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from handlers.model import Severity, Verdict
 
 
 class Kind(NamedTuple):
-    """What a finding code stands for. `summary` may use {agent}, {detail} and {container}."""
+    """Severity, verdict and summary of a finding code. `summary` may use {agent}, {detail} and {container}."""
 
     severity: Severity
     verdict: Verdict
@@ -142,7 +142,7 @@ AGENT: Mapping[str, Kind] = {
 _CRITICAL, _INFO = Severity.CRITICAL, Severity.INFO
 
 FLARE: Mapping[str, Kind] = {
-    # No archive came to be reviewed.
+    # No archive was reviewed.
     "flare.no_command": Kind(_MEDIUM, _UNKNOWN, "The Agent has no container that could build a flare."),
     "flare.unknown_command": Kind(_MEDIUM, _UNKNOWN, "No binary of this Agent knows how to build a flare."),
     "flare.unknown_flag": Kind(_MEDIUM, _UNKNOWN, "The Agent does not know an option that csm gives: {detail}."),
@@ -178,7 +178,7 @@ FLARE: Mapping[str, Kind] = {
     "flare.no_hash": Kind(
         _MEDIUM, _UNKNOWN, "The archive cannot be hashed where it lies, so it could not be checked again."
     ),
-    # It was reviewed, and `y` was not written.
+    # The archive was reviewed, and `y` was not written.
     "flare.ended_waiting": Kind(
         _MEDIUM, _UNKNOWN, "The Agent's command ended while it waited for an answer: {detail}."
     ),
@@ -195,7 +195,7 @@ FLARE: Mapping[str, Kind] = {
     "flare.may_be_left_behind": Kind(
         _INFO, Verdict.SKIPPED, "The archive may still lie in {detail}: newer Agents remove what they uploaded."
     ),
-    # `y` was written. `fail` means that nothing arrived for certain, `unknown` that it may have.
+    # `y` was written. `fail` means that certainly nothing arrived, `unknown` that the archive may have arrived.
     "flare.refused": Kind(_MEDIUM, _FAIL, "Datadog refused the flare: {detail}."),
     "flare.api_key": Kind(_HIGH, _FAIL, "The upload was refused with 403, by Datadog or a proxy: {detail}."),
     "flare.http_refused": Kind(_MEDIUM, _FAIL, "The upload was refused, by Datadog or a proxy: {detail}."),
@@ -232,7 +232,7 @@ FLARE: Mapping[str, Kind] = {
         _MEDIUM, _UNKNOWN, "The connection was lost during the upload; whether Datadog has it is not known."
     ),
     "flare.uploaded_despite_no": Kind(_CRITICAL, _FAIL, "The Agent uploaded the archive although the answer was no."),
-    # It was uploaded, with a remark.
+    # The archive was uploaded, with a remark.
     "flare.local": Kind(
         _MEDIUM, Verdict.WARN, "The command built the archive itself, without the running Agent: some logs are missing."
     ),
@@ -262,4 +262,4 @@ CODES: Mapping[type[errors.ExecError], str] = {
     errors.ConnectionLost: "agent.connection_lost",
     errors.NoExitStatus: "agent.no_exit_status",
 }
-"""The finding for each way in which a command does not end by itself."""
+"""The finding code for each error of a command that did not end by itself."""

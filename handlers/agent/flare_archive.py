@@ -1,10 +1,10 @@
 """
-What is in a flare's archive: its files, and how many secrets each seems to hold.
+Read a flare's archive: its files, and the number of suspected secrets in each.
 
-The Agent that built the archive may be broken or hostile: whatever it claims costs bounded time and memory,
-and what was not looked at is said. Values are counted and forgotten. What the Agent's own scrubber has
-blanked (DataDog/datadog-agent:pkg/util/scrubber/default.go@0370fdff: eight stars or more, then up to five
-characters of a key) is no secret any more.
+The Agent that built the archive may be broken or hostile: whatever the archive claims costs bounded time and memory,
+and every file that was not scanned is reported. Secrets are counted, never kept. What the Agent's own scrubber has
+blanked (DataDog/datadog-agent:pkg/util/scrubber/default.go@0370fdff: eight stars or more, then up to five characters of
+a key) does not count as a secret.
 """
 
 from __future__ import annotations
@@ -26,50 +26,52 @@ from handlers.version import AgentVersion
 
 MIB = 1024 * 1024
 PIECE = 512 * 1024
-"""How much text is looked at in one go; cut between lines."""
+"""Bytes of text that are scanned at once; cut between lines."""
 
 _END, _END_OF_64, _TAIL = b"PK\x05\x06", b"PK\x06\x07", 22 + 0xFFFF
 _SCRUBBED_URL = re.compile(r"(?<=://)[^\s/@:]{0,256}:\*{8,}@")
 _SCRUBBED = re.compile(r"(?:(?:bearer|basic)[ \t]+)?[\"']?\*{8,}\w{0,5}[\"']?(?!\w)", re.IGNORECASE)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What Go's archive/zip writes. Others may ask for gigabytes of memory before the first byte."""
+"""Compression methods that Go's archive/zip writes. Others may ask for gigabytes of memory before the first byte."""
 _TOO_LONG = "it took too long to look at all of it"
 _MOST_SETTINGS = 4 * MIB
-"""Bytes of a file of settings that are read; the Agent's own dump has some hundred thousand."""
+"""Largest settings file that is read, in bytes; the Agent's own dump has some hundred thousand."""
 _MOST_ALIKE = 4
-"""How many files of one name are read for their settings."""
+"""Number of files of one name that are read for their settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What looking at one archive may cost."""
+    """Limits for reading one archive."""
 
     most_files: int = 20_000
-    """More than these are not an archive to review."""
+    """An archive with more files is refused."""
     listed: int = 2_000
     directory_bytes: int = 8 * MIB
-    """Of the archive's own list of files."""
+    """Size of the archive's own list of files."""
     file_bytes: int = 64 * MIB
-    """Of one file's text that are looked at."""
+    """Text that is scanned in one file."""
     total_bytes: int = 1024 * MIB
-    """Of all text that is looked at."""
+    """Text that is scanned in the whole archive."""
     processor_s: float = 30.0
-    """Of one processor, for all of it: text in which every line might hold a secret takes a second for a megabyte."""
+    """
+    Processor time for the whole archive. Text in which every line may contain a secret takes a second per megabyte.
+    """
     notes: int = 100
-    """How many files that were not looked at are named."""
+    """Number of unscanned files that are named."""
 
 
 class UnreadableArchive(Exception):
-    """It is not an archive that can be listed. `str(error)` says why, for people."""
+    """The archive cannot be listed. `str(error)` says why, for people."""
 
 
 class Stopped(Exception):
-    """Nobody waits for it any more."""
+    """The caller asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What was found in an archive."""
+    """The contents of an archive."""
 
     files: tuple[FlareFile, ...]
     file_count: int
@@ -78,7 +80,7 @@ class Contents:
     unscanned_count: int
     warnings: tuple[str, ...]
     destination: Destination
-    """Where the Agent sends it, by its own settings."""
+    """Where the Agent sends the archive, according to its own settings."""
 
 
 def read_contents(
@@ -89,10 +91,10 @@ def read_contents(
     stop: Callable[[], bool] = lambda: False,
 ) -> Contents:
     """
-    List the archive of an Agent of that version, scan its text, and see where it goes.
+    List an archive, scan its text for secrets, and find its destination. `version` is the Agent's.
 
-    Raises `UnreadableArchive`, and `Stopped` soon after `stop` says so. It works for seconds on a large archive and never
-    waits, so it belongs in a thread.
+    Raises `UnreadableArchive`, and `Stopped` soon after `stop` returns True. It uses the processor for seconds on a
+    large archive and never waits, so call it in a thread.
     """
     return _Reading(file, bounds, version, stop).contents()
 
@@ -115,7 +117,7 @@ class _Reading:
                 return self._read(archive)
         except (Stopped, UnreadableArchive):
             raise
-        except Exception as error:  # zipfile raises nearly anything on what was made to break it
+        except Exception as error:  # zipfile raises nearly any exception on a malicious archive
             raise UnreadableArchive(f"it is not a readable zip archive ({clean(str(error), max_chars=100)})") from error
 
     def _read(self, archive: zipfile.ZipFile) -> Contents:
@@ -165,7 +167,7 @@ class _Reading:
         return FlareFile(name=name, size=member.file_size, sensitive=dict(counts.most_common()))
 
     def _scan(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, counts: Counter[str]) -> str:
-        """Count the secrets of one file; returns why not, or not all."""
+        """Count the secrets of one file. Returns why it was not scanned, or not completely; else an empty text."""
         if member.flag_bits & 1:
             return "encrypted"
         if member.compress_type not in _METHODS:
@@ -202,7 +204,9 @@ class _Reading:
 
 
 def _settings(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> Mapping[str, Sequence[str | None]]:
-    """The texts of the files that say where a flare goes, by name; `None` for one that cannot be had."""
+    """
+    The texts of the settings files that name the destination, by file name; `None` for a file that cannot be read.
+    """
     found: dict[str, list[str | None]] = {}
     for member in members:
         name = next((name for name in SOURCES if _is(member.filename, name)), "")
@@ -213,7 +217,7 @@ def _settings(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> M
 
 
 def _is(path: str, name: str) -> bool:
-    """Whether it is that file, at the archive's top or in the host's folder there."""
+    """Whether `path` is the file `name`, at the archive's top or in the host's folder there."""
     return path == name or (path.endswith(f"/{name}") and path.count("/") == name.count("/") + 1)
 
 
@@ -235,7 +239,7 @@ def _secrets(text: str) -> Mapping[str, int]:
 
 
 def _pieces(opened: IO[bytes], allowed: int) -> Iterator[bytes]:
-    """Its first `allowed` bytes, in pieces that end with a line where lines are not absurdly long."""
+    """The first `allowed` bytes, in pieces that end with a line unless a line is longer than `PIECE`."""
     rest = b""
     while allowed > 0 and (data := opened.read(min(PIECE, allowed))):
         allowed -= len(data)
@@ -253,7 +257,9 @@ def _pieces(opened: IO[bytes], allowed: int) -> Iterator[bytes]:
 
 
 def _check_directory(file: BinaryIO, bounds: Bounds) -> None:
-    """Refuse a list of files that is too long, before it is read into memory."""
+    """
+    Refuse an archive whose list of files is too long, before the list is read into memory. Raises `UnreadableArchive`.
+    """
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - _TAIL))
     tail = file.read()

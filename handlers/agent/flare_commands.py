@@ -1,9 +1,9 @@
 """
-Which command builds a flare, by the Agent's version and by which containers are there.
+Choose the command that builds a flare, by the Agent's version and its containers.
 
-`security-agent flare` has what Workload Protection knows, and `agent flare` has it from about 7.80
-(DataDog/datadog-agent #50860); from 7.77 the documents send people to `agent flare`. Both ask for an e-mail
-address unless it is given, so it always is (cmd/security-agent/subcommands/flare/command.go@11ab8d28,
+`security-agent flare` includes the data of Workload Protection, and `agent flare` includes it from about 7.80
+(DataDog/datadog-agent #50860); from 7.77 Datadog's documentation recommends `agent flare`. Both ask for an e-mail
+address unless it is given, so csm always gives it (cmd/security-agent/subcommands/flare/command.go@11ab8d28,
 cmd/agent/subcommands/flare/command.go@013fb719).
 """
 
@@ -19,14 +19,14 @@ SECURITY_AGENT_NOT_NEEDED = (77, 0)
 
 LOCAL = "--local"
 _SINGLE = "unprivileged-single-agent"
-"""The one container in which the Operator may run everything."""
+"""The container's name where the Operator runs all of the Agent in one container."""
 
 
 def flare_commands(agent: Agent, version: AgentVersion | None, case: str, email: str) -> Sequence[AgentCommand]:
     """
-    The flare's commands, the best first; empty when no container has one.
+    The commands that build a flare, in order of preference; empty when no container has one.
 
-    `case` (digits, or empty) and `email` fill arguments of their own.
+    `case` (digits, or empty) and `email` are separate arguments of the command.
     """
     core_why, security = _weighed(agent, version)
     core = _choice(agent, "agent", core_why, case, email)
@@ -35,7 +35,7 @@ def flare_commands(agent: Agent, version: AgentVersion | None, case: str, email:
 
 
 def locally(choice: AgentCommand) -> AgentCommand | None:
-    """The same command, building the archive itself; `None` where it cannot, or does so already."""
+    """The same command with `--local`, which builds the archive itself; `None` where it cannot, or does so already."""
     if LOCAL in choice.argv or choice.argv[0].endswith("security-agent"):
         return None
     why = f"{choice.why}; the running Agent's archive is in another container, so the command builds its own"
@@ -43,7 +43,9 @@ def locally(choice: AgentCommand) -> AgentCommand | None:
 
 
 def _weighed(agent: Agent, version: AgentVersion | None) -> tuple[str, str]:
-    """Why `agent flare`; and why `security-agent flare` before it, empty for never."""
+    """
+    The reason for `agent flare`, and the reason to try `security-agent flare` before it; empty when it is not tried.
+    """
     if version is not None and version.era >= SECURITY_AGENT_NOT_NEEDED:
         return "from 7.77 the flare is the Agent's own", ""
     if agent.platform is Platform.KUBERNETES:

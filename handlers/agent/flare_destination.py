@@ -1,13 +1,14 @@
 """
-Where an Agent sends its flares, by the settings in the archive.
+Where an Agent sends its flares, according to the settings in the archive.
 
-`dd_url` wins over `site`, and without both it is the Agent's own default site
-(DataDog/datadog-agent:pkg/config/utils, `GetMainEndpoint`). `https://app.<site>` becomes `X-Y-Z-flare.agent.<site>`,
-with the version of the Agent; every other `dd_url` is used as it is (the same package, `AddAgentVersionToDomain`).
+`dd_url` wins over `site`; without both, the Agent uses its own default site (DataDog/datadog-agent:pkg/config/utils,
+`GetMainEndpoint`). `https://app.<site>` becomes `X-Y-Z-flare.agent.<site>`, with the version of the Agent; every other
+`dd_url` is used unchanged (the same package, `AddAgentVersionToDomain`).
 
-Three files of an archive tell: the dump of the running Agent's settings, in which the environment was merged over the
-file already; the environment, `envvars.log`; and `etc/datadog.yaml`. They are asked in this order for each key, and a
-key that the dump has without a value is not set. The archive's word is all there is: an Agent that was tampered with can send elsewhere than its settings say.
+Three files of an archive have these settings: the dump of the running Agent's settings, in which the environment is
+already merged over the file; the environment, `envvars.log`; and `etc/datadog.yaml`. Each key is looked up in this
+order, and a key that the dump has without a value is not set. The archive is the only source: an Agent that was
+tampered with can send elsewhere than its settings say.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from handlers.version import AgentVersion
 
 DUMP, ENVIRONMENT, FILE = "runtime_config_dump.yaml", "envvars.log", "etc/datadog.yaml"
 SOURCES = (DUMP, ENVIRONMENT, FILE)
-"""The files that tell, in the order in which they count. Each lies at the archive's top, or in the host's folder there."""
+"""The files with settings, in order of precedence. Each is at the archive's top, or in the host's folder there."""
 
 DEFAULT_SITE = "datadoghq.com"
-"""Where an Agent sends whose settings name neither a site nor an address. The Agent's default, not csm's."""
+"""The site of an Agent whose settings name neither a site nor a `dd_url`. The Agent's default, not csm's."""
 
 DOMAINS = ("datadoghq.com", "datadoghq.eu", "ddog-gov.com")
-"""What Datadog's sites end in. Whoever has a name below one of these is Datadog."""
+"""The domains of Datadog's sites. Every host name below one of them is Datadog's."""
 
 _KEYS = ("dd_url", "site")
 _VARIABLES = {"DD_DD_URL": "dd_url", "DD_URL": "dd_url", "DD_SITE": "site"}
-"""The first of several for a key wins (pkg/config/setup/config.go)."""
+"""The key that each environment variable sets. The first of several for a key wins (pkg/config/setup/config.go)."""
 _REGION = re.compile(r"[a-z]{2}[0-9]{1,2}")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NULL = frozenset({"~", "null", "Null", "NULL"})
@@ -41,26 +42,28 @@ _NULL = frozenset({"~", "null", "Null", "NULL"})
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a flare goes. Neither `host` nor `site`: it could not be read, and `source` says why."""
+    """
+    The destination of a flare. When both `host` and `site` are empty, it could not be read, and `source` says why.
+    """
 
     host: str = ""
     """`host` or `host:port`, lower case, in ASCII."""
     site: str = ""
-    """The Datadog site of the host; empty where it is none of Datadog's."""
+    """The Datadog site of the host; empty when the host is not Datadog's."""
     source: str = ""
-    """What says so: a key and a file, as `dd_url in etc/datadog.yaml`."""
+    """The setting that names the destination: a key and a file, as `dd_url in etc/datadog.yaml`."""
     warnings: tuple[str, ...] = ()
-    """Sentences for whoever decides."""
+    """Sentences for the person who decides."""
 
 
 class _Unclear(Exception):
-    """It cannot be read. `str(error)` says why, for people, without a full stop."""
+    """The destination cannot be read. `str(error)` says why, for people, without a full stop."""
 
 
 class _Source(NamedTuple):
     name: str
     values: Mapping[str, str]
-    """By key. An empty one is not set."""
+    """Values by key. A key with an empty value is not set."""
     problem: str = ""
 
 
@@ -72,7 +75,7 @@ class _Setting(NamedTuple):
 
 class _Address(NamedTuple):
     written: str
-    """The host as the setting has it."""
+    """The host as it is written in the setting."""
     host: str
     port: str
     encrypted: bool
@@ -80,8 +83,8 @@ class _Address(NamedTuple):
 
 def read_destination(found: Mapping[str, Sequence[str | None]], version: AgentVersion | None) -> Destination:
     """
-    Where the Agent of that version sends a flare. `found` has the texts of each of `SOURCES`; `None` stands for a
-    file that is there and could not be read. Linear in the texts.
+    Where an Agent of `version` sends a flare. `found` has the texts of each of `SOURCES`; `None` stands for a file that
+    exists and could not be read. Linear in the length of the texts.
     """
     sources = [source for name in SOURCES if (source := _source(name, found.get(name, ()))) is not None]
     try:
@@ -94,7 +97,7 @@ def read_destination(found: Mapping[str, Sequence[str | None]], version: AgentVe
 
 
 def site_of(host: str) -> str:
-    """The Datadog site that a host belongs to, as `us3.datadoghq.com`; empty for a host that is none of Datadog's."""
+    """The Datadog site of a host, as `us3.datadoghq.com`; empty for a host that is not Datadog's."""
     name = host.lower().removesuffix(".")
     for domain in DOMAINS:
         if name == domain:
@@ -109,7 +112,7 @@ def site_of(host: str) -> str:
 
 
 def _decisive(sources: Sequence[_Source]) -> _Setting:
-    """The setting that decides. Raises `_Unclear`."""
+    """The setting that names the destination. Raises `_Unclear`."""
     readable = _readable(sources)
     for key in _KEYS:
         if source := _source_of(key, readable):
@@ -120,7 +123,7 @@ def _decisive(sources: Sequence[_Source]) -> _Setting:
 
 
 def _source_of(key: str, sources: Sequence[_Source]) -> _Source | None:
-    """The first that sets a key; `None` also where the dump says that it is not set."""
+    """The first source that sets `key`; `None` when none does, and when the dump says that it is not set."""
     for source in sources:
         if source.values.get(key):
             return source
@@ -130,7 +133,10 @@ def _source_of(key: str, sources: Sequence[_Source]) -> _Source | None:
 
 
 def _readable(sources: Sequence[_Source]) -> Sequence[_Source]:
-    """The sources that count. One that cannot be read could say anything, unless the dump, which has it all, can be."""
+    """
+    The sources that can be read. Raises `_Unclear` when one cannot, since it may decide, unless the dump can be read,
+    which has all settings.
+    """
     whole = any(source.name == DUMP and not source.problem for source in sources)
     for source in sources:
         if source.problem and not whole:
@@ -155,7 +161,10 @@ def _unsure(sources: Sequence[_Source]) -> tuple[str, ...]:
 
 
 def _differing(sources: Sequence[_Source], address: _Address) -> tuple[str, ...]:
-    """On a host, the command that csm runs does not have the environment of the Agent's service."""
+    """
+    A warning when the file names another destination than the decisive setting. On a host, the command that csm runs
+    does not have the environment of the Agent's service.
+    """
     file = [source for source in sources if source.name == FILE and any(source.values.values())]
     try:
         other = _address(_decisive([_Source(DUMP, file[0].values)])).host if file else address.host
@@ -170,7 +179,7 @@ def _differing(sources: Sequence[_Source], address: _Address) -> tuple[str, ...]
 
 
 def _sent_to(address: _Address, version: AgentVersion | None) -> str:
-    """The host and port that the Agent makes of its setting."""
+    """The host and port that the Agent derives from its setting."""
     if not address.port and (rest := _after_app(address.written)):
         numbers = "-".join(map(str, version)) if version else "<version>"
         return f"{numbers}-flare.agent.{rest}"
@@ -178,14 +187,17 @@ def _sent_to(address: _Address, version: AgentVersion | None) -> str:
 
 
 def _after_app(host: str) -> str:
-    """What follows `app.` in a host that the Agent rewrites; nothing for one that it uses as it is, capitals included."""
+    """
+    The part after `app.` of a host that the Agent rewrites; empty for a host that it uses unchanged, as one with
+    capitals.
+    """
     rest = host.removesuffix(".").removeprefix("app.")
     site = rest.removeprefix("mrf.")
     return rest if host.startswith("app.") and site_of(site) == site else ""
 
 
 def _address(setting: _Setting) -> _Address:
-    """The address that a setting stands for. Raises `_Unclear`."""
+    """The address that a setting names. Raises `_Unclear`."""
     url = setting.value if setting.key == "dd_url" else f"https://app.{setting.value.strip()}"
     found = _parsed(url)
     if found is None:
@@ -196,9 +208,9 @@ def _address(setting: _Setting) -> _Address:
 
 def _parsed(url: str) -> _Address | None:
     """
-    The host of an address, as Go's `url.Parse` finds it; `None` where that is not certain.
+    Parse the host of a URL as Go's `url.Parse` does; `None` where that is not certain.
 
-    What stands before an `@` is a user's name, so it never counts.
+    The part before an `@` is a user's name and is ignored.
     """
     scheme, colon, rest = url.partition("://")
     if not colon or scheme.lower() not in ("http", "https") or any(sign.isspace() or sign in "\\%<>" for sign in url):
@@ -220,7 +232,10 @@ def _host_and_port(text: str) -> tuple[str, str]:
 
 
 def _in_ascii(host: str) -> str:
-    """The name that is looked up: lower case, letters of other scripts encoded, no dot at the end. Empty: no such name."""
+    """
+    The host name as it is resolved: lower case, non-ASCII letters encoded (IDNA), no dot at the end. Empty when it is
+    not a valid name.
+    """
     if host.startswith("["):
         return host.lower() if host.endswith("]") and _is_address(host[1:-1]) else ""
     try:
@@ -229,7 +244,7 @@ def _in_ascii(host: str) -> str:
         return ""
     name = name.removesuffix(".")
     if not host.isascii() and site_of(name):
-        return ""  # the Agent may encode it in another way, and then it is another host
+        return ""  # the Agent may encode it differently, and then it is another host
     return name if len(name) <= 253 and all(map(_LABEL.fullmatch, name.split("."))) else ""
 
 
@@ -245,7 +260,7 @@ def _is_address(text: str) -> bool:
 
 
 def _source(name: str, texts: Sequence[str | None]) -> _Source | None:
-    """What one of the files says; `None` where it is not there."""
+    """The settings in one of the files; `None` when the file is not in the archive."""
     if not texts:
         return None
     read: Callable[[str], Mapping[str, str]] = _variables if name == ENVIRONMENT else _top_level
@@ -265,7 +280,7 @@ def _with_plain_breaks(text: str) -> str:
 
 
 def _variables(text: str) -> Mapping[str, str]:
-    """Of `envvars.log`, whose lines are ` -  NAME=value` (pkg/flare/envvars.go)."""
+    """The settings in `envvars.log`, whose lines are ` -  NAME=value` (pkg/flare/envvars.go)."""
     found: dict[str, str] = {}
     for line in text.split("\n"):
         name, _, value = line.strip().removeprefix("-").strip().partition("=")
@@ -276,9 +291,9 @@ def _variables(text: str) -> Mapping[str, str]:
 
 def _top_level(text: str) -> Mapping[str, str]:
     """
-    The keys that count, of a YAML file's top level. The Agent takes keys in any case.
+    The relevant keys at the top level of a YAML file. Keys may be in any case, as for the Agent.
 
-    Only values of one line are read; what else YAML could make of a value raises `_Unclear`.
+    Only values of one line are read; any other form of YAML value raises `_Unclear`.
     """
     found: dict[str, str] = {}
     inside: str | None = None
@@ -299,7 +314,7 @@ def _top_level(text: str) -> Mapping[str, str]:
 
 
 def _key_and_value(content: str) -> tuple[str, str]:
-    """A line's key, and its value where the key counts. The key is empty where there is none."""
+    """The key of a line, and its value when the key is one of `_KEYS`. The key is empty when the line has none."""
     name, colon, rest = content.partition(":")
     key = name.strip().strip("\"'").lower()
     if content[0] in "{[?":
@@ -310,7 +325,7 @@ def _key_and_value(content: str) -> tuple[str, str]:
 
 
 def _scalar(key: str, text: str) -> str:
-    """A value without its quotes and its comment. Raises `_Unclear` for what takes more of YAML to read."""
+    """A value without its quotes and its comment. Raises `_Unclear` for one that needs a full YAML parser."""
     quote = text[:1]
     if quote in ("'", '"'):
         value, closed, rest = text[1:].partition(quote)

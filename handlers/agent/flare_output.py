@@ -1,10 +1,10 @@
 """
-What the flare's command says: its question, its early end, and its answer after the upload.
+Parse the output of the flare's command: its question, its early end, and its answer after the upload.
 
 Strings: DataDog/datadog-agent:cmd/security-agent/subcommands/flare/command.go@11ab8d28,
 cmd/agent/subcommands/flare/command.go@013fb719, comp/core/flare/helpers/send_flare.go@3a931439 and
-comp/core/flare/impl/send_flare.go@09f9c5de. Prompts are whole lines, since the Agent prints them with
-`Println` (pkg/util/input/input.go@28f2560e). Nothing here is redacted.
+comp/core/flare/impl/send_flare.go@09f9c5de. Prompts are whole lines, since the Agent prints them with `Println`
+(pkg/util/input/input.go@28f2560e). Nothing here is redacted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ QUESTION = re.compile(
     rb"^[^\n]*(?:\?|[\[(][ \w]{1,8}/[ \w]{1,8}[\])]|e-?mail:|case(?: id)?:|password:)[\t \r]*(?:\x1b\[[0-9;]*m)*[\t \r]*\n",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A whole line that asks something, known or not."""
+"""A whole line that asks a question, known to csm or not."""
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _PATH_LINE = re.compile(r"(?P<path>\S{1,1024}\.zip) is going to be uploaded to Datadog")
@@ -35,7 +35,7 @@ _UPLOADED = re.compile(
     rf"^{_CONFIRMED}\. For future reference, your internal case id is (\d{{1,20}})[ \t]*\n",
     re.MULTILINE,
 )
-"""The whole line, its end included: a number that was cut short is another case's."""
+"""Matches the whole line, its end included, because a number that was cut short is the number of another case."""
 _REFUSED = re.compile(r"^An error occurred while uploading the flare: ([^\n]*)", re.MULTILINE)
 _UNDESERIALISED = "could not deserialize response body"
 _ERROR = re.compile(r"^Error: ([^\n]*)(?:\n(?!\s*$)[^\n]*){0,4}", re.MULTILINE)
@@ -43,34 +43,37 @@ _ERROR = re.compile(r"^Error: ([^\n]*)(?:\n(?!\s*$)[^\n]*){0,4}", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The known question about an archive. The answer may be written now."""
+    """The known question whether to upload an archive. The answer may be written now."""
 
     path: str
     local: bool
     local_reason: str
-    """Why the command built the archive itself, in its words."""
+    """Why the command built the archive itself, as the command printed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something else than the known question or answer: a finding's code, and the words that show it."""
+    """Output other than the known question or answer: the code of a finding, and the output that shows it."""
 
     code: str
     words: str
     detail: str = ""
-    """The words that a finding's summary quotes; empty for the first of `words`."""
+    """The text for the finding's summary; when empty, the first line of `words` is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """Datadog took the archive. `case` is empty when it named none."""
+    """Datadog accepted the archive. `case` is empty when Datadog named none."""
 
     case: str
     words: str
 
 
 def read_question(stdout: bytes) -> Question | Trouble | None:
-    """What is asked, once a line that asks is complete; `None` until then."""
+    """
+    Parse the question, once a line that asks one is complete; `None` until then. `Trouble` for any but the known
+    question.
+    """
     if not QUESTION.search(stdout):
         return None
     lines = _lines(stdout.rpartition(b"\n")[0])
@@ -86,7 +89,9 @@ def read_question(stdout: bytes) -> Question | Trouble | None:
 
 
 def _about(before: Sequence[str]) -> Question | Trouble:
-    """The archive that the question is about: on the line just before it, and on no other."""
+    """
+    The archive that the question is about. Its path must be on the line directly before the question, and on no other.
+    """
     paths = [match["path"] for line in before if (match := _PATH_LINE.fullmatch(line))]
     if len(paths) != 1 or not _PATH_LINE.fullmatch(before[-1]):
         return Trouble("flare.new_wording", before[-1] if before else CONFIRMATION)
@@ -105,7 +110,7 @@ def _unknown_question(line: str) -> str:
 
 
 def is_archive_path(path: str) -> bool:
-    """Whether this may be a flare's archive: absolute, in a temporary directory, without dots that lead elsewhere."""
+    """Whether a path may be a flare's archive: absolute, in a temporary directory, without `.` and `..`."""
     return _PATH.fullmatch(path) is not None
 
 
@@ -136,16 +141,16 @@ _EARLY = (
 
 
 def claims_an_upload(stdout: bytes) -> bool:
-    """Whether the Agent says anywhere that it uploaded, however much of that was seen."""
+    """Whether the Agent printed that it uploaded, even if the rest of that line is missing."""
     return _CLAIM.search(_text(stdout)) is not None
 
 
 def read_answer(stdout: bytes, stderr: bytes, exit_status: int | None) -> Uploaded | Trouble:
     """
-    What came of `y`, from all that was printed. `exit_status` is `None` when it was not seen.
+    The outcome after `y`, from all of the output. `exit_status` is `None` when it was not seen.
 
     Only Datadog's own confirmation counts as uploaded, and only when nothing contradicts it. A code whose verdict is
-    `fail` means that nothing arrived for certain; every other code leaves it open.
+    `fail` means that certainly nothing arrived; every other code leaves it open.
     """
     out, err = _text(stdout).rpartition(CONFIRMATION)[2], _text(stderr)
     uploaded, refused, error = _UPLOADED.findall(out), _REFUSED.search(out), _ERROR.search(err)
@@ -165,10 +170,11 @@ def read_answer(stdout: bytes, stderr: bytes, exit_status: int | None) -> Upload
 
 def _failure(out: str, error: str, words: str) -> Trouble:
     """
-    By the first line of the Agent's error, which is its own; what follows is quoted from whoever answered.
+    Classify a failed upload by the first line of the Agent's error. That line is the Agent's own; the rest is quoted
+    from the server or proxy that answered.
 
-    The Agent asks once for the address to send to (HEAD) and then sends up to three times, so a failure of the former
-    means that nothing was sent, and a failure of the latter says nothing of earlier attempts
+    The Agent first sends one HEAD request to find the address, and then sends the archive up to three times. When the
+    HEAD request fails, nothing was sent; when a send fails, an earlier attempt may have arrived
     (comp/core/flare/impl/send_flare.go@09f9c5de, `SendTo`).
     """
     for begins, code in _FAILURES:
@@ -198,13 +204,14 @@ _FAILURES = (
     (re.compile(r"Server returned a 200 but with no content-type|unexpected end of JSON"), "flare.answer_unreadable"),
 )
 """
-What the first line of an error begins with. Of the 4xx, 408 and 499 are a proxy's words for a request that was cut short,
-perhaps after it had been passed on; the others refuse it. `Head "…"` and `Post "…"` are Go's words for a request without an answer.
+Beginnings of the first line of an error, and their codes. Of the 4xx, a proxy answers 408 and 499 to a request that was
+cut short, perhaps after it had been passed on; the others refuse the request. `Head "…"` and `Post "…"` are Go's errors
+for a request without an answer.
 """
 
 
 def _lines(data: bytes) -> list[str]:
-    """Lines without colours and trailing spaces, the empty ones left out."""
+    """Lines without colours and trailing spaces; empty lines are left out."""
     return [line.rstrip() for line in _text(data).split("\n") if line.strip()]
 
 

@@ -1,9 +1,9 @@
 """
-The runtime security module's own settings: whether it is enabled, and where its sockets are.
+Parse the runtime security module's settings: whether it is enabled, and where its sockets are.
 
 `system-probe config` prints what the running system-probe uses, file and environment merged, as YAML without secrets
-(DataDog/datadog-agent:cmd/system-probe/subcommands/config/command.go@0b07af9b); that it has this section depends on the
-version (cmd/system-probe/modules/eventmonitor.go@02078961). The file system-probe.yaml is the next best.
+(DataDog/datadog-agent:cmd/system-probe/subcommands/config/command.go@0b07af9b). Whether it has this section depends on
+the version (cmd/system-probe/modules/eventmonitor.go@02078961). The fallback is the file system-probe.yaml.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 @dataclass(frozen=True, slots=True)
 class ModuleSettings:
-    """What the Agent's configuration says of the module; `None` or empty where it does not say."""
+    """The module's settings in the Agent's configuration; `None` or empty where they are not set."""
 
     enabled: bool | None = None
     self_test: bool | None = None
@@ -30,11 +30,11 @@ class ModuleSettings:
     ebpfless: bool | None = None
     socket: str = ""
     cmd_socket: str = ""
-    """Where commands go, in newer Agents; beside `socket` unless it is set."""
+    """The socket for commands in newer Agents; in the folder of `socket` by default."""
 
     @property
     def sockets(self) -> tuple[str, ...]:
-        """The paths at which the module may listen. A socket that is no path (vsock) is left out."""
+        """The paths at which the module may listen. A socket without a path (vsock) is left out."""
         if not self.socket:
             return (self.cmd_socket,) if self.cmd_socket else ()
         folder, _, name = self.socket.rpartition("/")
@@ -42,7 +42,7 @@ class ModuleSettings:
 
 
 def read_module_settings(text: str) -> ModuleSettings | None:
-    """Read YAML as the Agent prints or keeps it; `None` when it has no such section. Linear; never raises."""
+    """Parse the YAML that the Agent prints, or its file; `None` when there is no such section. Linear; never raises."""
     found = _scalars(text)
     if not any(path[0] == _SECTION for path in found):
         return None
@@ -65,7 +65,7 @@ def read_module_settings(text: str) -> ModuleSettings | None:
 
 
 def _scalars(text: str) -> Mapping[tuple[str, ...], str]:
-    """`key: value` lines by the path of their keys, as indentation nests them. Lists and long strings are passed over."""
+    """The values of `key: value` lines, by the path of their nested keys. Lists and long strings are skipped."""
     found: dict[tuple[str, ...], str] = {}
     open_keys: list[tuple[int, str]] = []
     for line in text.splitlines()[:_MOST_LINES]:

@@ -1,9 +1,9 @@
 """
-What the self-test's command said.
+Parse the output of the command that triggers a self-test.
 
 Strings: DataDog/datadog-agent:cmd/system-probe/subcommands/runtime/selftest.go@26727419 and
-cmd/security-agent/subcommands/runtime/command.go@f23e3803. A refused self-test exits 0 and says so on
-stdout; a transport failure exits 255 and says so on stderr. Log lines may come before either.
+cmd/security-agent/subcommands/runtime/command.go@f23e3803. A refused self-test exits 0 and says so on stdout; a
+transport failure exits 255 and says so on stderr. Log lines may come before either.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _UNKNOWN_COMMAND = re.compile(r'unknown command "(?:runtime|self-test)" for "')
 
 
 class AnswerKind(Enum):
-    """The kinds of answer."""
+    """How the command answered."""
 
     OK = "ok"
     """Accepted. It does not mean that the tests passed."""
@@ -26,7 +26,7 @@ class AnswerKind(Enum):
     EBPFLESS = "ebpfless"
     ALREADY_RUNNING = "already running"
     FAILED = "failed"
-    """A test failed: only Agents before 7.36 answer so."""
+    """A test failed; only Agents before 7.36 report this here."""
     ERRORED = "errored"
     UNKNOWN_COMMAND = "unknown command"
     SOCKET_NOT_SET = "socket not set"
@@ -55,14 +55,17 @@ _TRANSPORT = (
 
 @dataclass(frozen=True, slots=True)
 class SelftestAnswer:
-    """An answer and the Agent's own words for it (not redacted)."""
+    """An answer, and the Agent's own text of it (not redacted)."""
 
     answer: AnswerKind
     message: str
 
 
 def read_answer(stdout: str, stderr: str, exit_status: int) -> SelftestAnswer:
-    """Classify an answer. What contradicts itself (OK and an error, OK and a failed exit) is unreadable."""
+    """
+    Classify the command's output. Output that contradicts itself (OK and an error, OK and a failed exit) is
+    `UNREADABLE`.
+    """
     ok, error = _OK.search(stdout), _ERROR.search(stdout)
     if ok and not error and exit_status == 0:
         return SelftestAnswer(AnswerKind.OK, ok.group().strip())
@@ -72,7 +75,7 @@ def read_answer(stdout: str, stderr: str, exit_status: int) -> SelftestAnswer:
     if _UNKNOWN_COMMAND.search(stderr + stdout):
         return SelftestAnswer(AnswerKind.UNKNOWN_COMMAND, said)
     lines = (stderr + "\n" + stdout).splitlines()
-    # The command's own failure begins its line; log lines may speak of other errors before it.
+    # The command's own error begins its line; log lines before it may mention other errors.
     own = [line for line in lines if line.startswith("Error:")]
     failure = "\n".join(own or [line for line in lines if "Error:" in line or "error:" in line])
     return SelftestAnswer(

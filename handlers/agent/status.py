@@ -1,12 +1,13 @@
 """
-What `security-agent status` and `agent status` say of the runtime security module, as JSON or as text.
+Parse what `security-agent status` and `agent status` print about the runtime security module, as JSON or as text.
 
-Sources: DataDog/datadog-agent:pkg/security/agent/status_provider.go@39b5c6f6 and status_templates/runtimesecurity.tmpl@0bf8273d
-(security-agent), pkg/status/systemprobe/status_templates/systemprobe.tmpl@0e10f34e and pkg/eventmonitor/eventmonitor.go (Agent),
+Sources: DataDog/datadog-agent:pkg/security/agent/status_provider.go@39b5c6f6 and
+status_templates/runtimesecurity.tmpl@0bf8273d (security-agent),
+pkg/status/systemprobe/status_templates/systemprobe.tmpl@0e10f34e and pkg/eventmonitor/eventmonitor.go (Agent),
 comp/core/status/statusimpl/common_header_provider.go@1c6edd7e (the header of both).
 
-The Agent that prints it may be broken or hostile: what was not seen is `None`, and what does not fit is a fault, never a
-guess. Everything here is linear in its input.
+The Agent that prints it may be broken or hostile: what was not seen is `None`, and what does not fit is a fault, never
+a guess. All parsing is linear in the length of its input.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _TITLES = {"Runtime Security", "CWS (runtime security)"}
 
 @dataclass(frozen=True, slots=True)
 class SelfTests:
-    """What a Self Tests block says."""
+    """The contents of a Self Tests block."""
 
     stamp: Stamp | None
     """When the module finished its last self-test."""
@@ -39,31 +40,33 @@ class SelfTests:
     lines: tuple[str, ...]
     """The block, for evidence; not redacted."""
     faults: tuple[str, ...] = ()
-    """What in it could not be read."""
+    """Descriptions of what could not be read in the block."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeStatus:
-    """What one status says. Everything but `tests` may be missing from a status that is whole."""
+    """The contents of one status. Any field but `tests` may be missing from a complete status."""
 
     tests: SelfTests | None = None
-    """`None` when the status does not tell: the module did not answer, or has no self-tests."""
+    """`None` when the status has no results: the module did not answer, or has no self-tests."""
     enabled: bool | None = None
-    """False when it says `Not enabled`; `None` when there is no section about the module. In direct-send mode (from 7.71)
-    security-agent says so of a module that is on."""
+    """
+    False when the status says `Not enabled`; `None` when it has no section about the module. In direct-send mode (from
+    7.71) security-agent says `Not enabled` of a module that is on.
+    """
     connected: bool | None = None
-    """Whether security-agent has the module's stream of events open."""
+    """Whether security-agent is connected to the module's stream of events."""
     events_received: int | None = None
     """Events that security-agent has received since it started."""
     trouble: str = ""
-    """Why the module could not be asked, in the Agent's words; not redacted."""
+    """Why the module could not be queried, in the Agent's words; not redacted."""
     clock: NodeClock | None = None
-    """The node's time when the status was made. Its zone is not told."""
+    """The node's time when the status was made, without the time zone."""
     is_json: bool = False
 
 
 def read_status(text: str) -> RuntimeStatus:
-    """Read a status. Never raises."""
+    """Parse a status. Never raises."""
     document = _json_object(text)
     return _from_text(text) if document is None else _from_json(document)
 
@@ -72,7 +75,7 @@ def read_status(text: str) -> RuntimeStatus:
 
 
 def _json_object(text: str) -> Mapping[str, Any] | None:
-    """The first JSON object. security-agent prints a line of words before it, the Agent none."""
+    """The first JSON object. security-agent prints a line of text before it, the Agent none."""
     start = text.find("{")
     if start < 0 or (start > 0 and text[start - 1] != "\n"):
         return None
@@ -113,7 +116,7 @@ def _from_json(document: Mapping[str, Any]) -> RuntimeStatus:
 
 
 def _tests_of(block: Any) -> SelfTests | None:
-    """A block in JSON. Empty lists are left out by one of the two commands, and null in the other."""
+    """Parse a Self Tests block in JSON. One of the two commands leaves empty lists out, the other prints null."""
     if not isinstance(block, dict):
         return None
     stamp = block.get("LastTimestamp")
@@ -177,7 +180,7 @@ def _headings(lines: Sequence[str]) -> Iterator[int]:
 
 
 def _trouble(lines: Sequence[str], headings: Sequence[int]) -> str:
-    """What the Agent says when it cannot ask system-probe."""
+    """The Agent's message when it cannot query system-probe."""
     for at in headings:
         if lines[at].strip() != "System Probe":
             continue
@@ -196,7 +199,7 @@ def _content(block: SelfTests) -> tuple[object, ...]:
 
 
 def _block(lines: Sequence[str], start: int) -> SelfTests | None:
-    """The block under a heading; `None` when it does not tell."""
+    """Parse the block under a heading; `None` when it has no results."""
     shown: list[str] = []
     for number in range(start + 2, min(start + 2 + 4 * MAX_RULES, len(lines))):
         following = lines[number + 1].strip() if number + 1 < len(lines) else ""
@@ -214,7 +217,9 @@ def _block(lines: Sequence[str], start: int) -> SelfTests | None:
 
 
 def _rules(lines: Sequence[str], label: str) -> tuple[str, ...] | None:
-    """The rule ids under a label: `none`, or a list with dashes on the lines that follow."""
+    """
+    The rule ids under a label: `none`, or a list with dashes on the lines that follow. `None` when they cannot be read.
+    """
     at = [number for number, line in enumerate(lines) if line.startswith(f"{label}:")]
     if len(at) != 1:
         return None
@@ -235,7 +240,7 @@ def _rules(lines: Sequence[str], label: str) -> tuple[str, ...] | None:
 def _checked(
     stamp: str | None, succeeded: tuple[str, ...] | None, failed: tuple[str, ...] | None, lines: tuple[str, ...]
 ) -> SelfTests:
-    """A block with its faults."""
+    """Make a block from its parts, with a fault for each part that is missing or cannot be read."""
     read = read_stamp(stamp) if stamp is not None else None
     faults = []
     if stamp is None:

@@ -1,9 +1,9 @@
 """
-Time stamps of the Self Tests block, and the node's clock that they are read by.
+Time stamps of the Self Tests block, and the node's clock for converting them to UTC.
 
-The module prints `Last execution` as Go's RFC 822, in the zone of the host and to the minute: `02 Jan 24 15:04 CET`
+The module prints `Last execution` as Go's RFC 822, in the host's time zone and to the minute: `02 Jan 24 15:04 CET`
 (DataDog/datadog-agent:pkg/security/module/server.go@00569dec, `LastTimestamp`). Some abbreviations stand for several
-zones: `CST` is Chicago's, Shanghai's and Havana's. Those are told apart by the node's own offset.
+zones: `CST` is Chicago's, Shanghai's and Havana's. The node's own offset tells them apart.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _OFFSETS: Mapping[str, tuple[float, ...]] = {
     "PDT": (-7,), "AKST": (-9,), "AKDT": (-8,), "HST": (-10,), "HDT": (-9,),
     "CST": (-6, 8, -5), "CDT": (-5, -4), "PST": (-8, 8), "IST": (5.5, 1, 2), "BST": (1, 6),
 }  # fmt: skip
-"""Hours east of UTC that each abbreviation of the time zone database stands for."""
+"""Hours east of UTC for each abbreviation of the time zone database; several where it stands for several zones."""
 _DAYLIGHT_SAVING = timedelta(hours=1)
-"""By how much the node's offset of now may differ from its offset when the stamp was made."""
+"""The largest difference allowed between the node's current offset and its offset when the stamp was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class NodeClock:
-    """What time it is on the node, and in which zone the node lives."""
+    """The node's time and time zone."""
 
     now: datetime
-    """Aware, in UTC."""
+    """Timezone-aware, in UTC."""
     offset: timedelta | None = None
     """East of UTC; `None` when it was not seen."""
     zone: str = ""
@@ -66,7 +66,7 @@ class NodeClock:
 
 
 def read_stamp(text: str) -> Stamp | None:
-    """Read a time stamp; `None` when it is none."""
+    """Parse a time stamp; `None` when the text is not one."""
     match = _STAMP.fullmatch(text)
     if match is None or match[2] not in _MONTHS:
         return None
@@ -80,7 +80,7 @@ def read_stamp(text: str) -> Stamp | None:
 
 
 def read_node_clock(stdout: str) -> NodeClock | None:
-    """Read what `NODE_CLOCK` printed; `None` when it printed something else."""
+    """Parse the output of `NODE_CLOCK`; `None` when it is something else."""
     match = _CLOCK.fullmatch(stdout.strip())
     offset = _numeric_offset(match[2]) if match else None
     if match is None or offset is None:
@@ -90,9 +90,9 @@ def read_node_clock(stdout: str) -> NodeClock | None:
 
 def resolve_stamp(stamp: Stamp, clock: NodeClock) -> datetime | None:
     """
-    When it was, in UTC; `None` when the zone is ambiguous or unknown and the node's offset does not settle it.
+    Convert a time stamp to UTC; `None` when its zone is ambiguous or unknown and the node's offset does not decide.
 
-    An offset of now that differs by an hour settles it too: daylight saving began or ended since.
+    A current offset that differs by an hour decides too: daylight saving began or ended since.
     """
     offset = _resolve_offset(stamp.zone, clock)
     if offset is None:

@@ -1,5 +1,7 @@
 """
-Which entries are the Agent's own (DataDog/ebpf-manager:tc.go@cc112e7, DataDog/datadog-agent:pkg/security/ebpf/probes/tc.go).
+Recognises the Agent's own filters among the entries of a chain.
+
+Sources: DataDog/ebpf-manager:tc.go@cc112e7, DataDog/datadog-agent:pkg/security/ebpf/probes/tc.go.
 
 A filter is named `<section>_<uid>_<pid>`, for example
 `classifier_egress_security_classifier_egress_6_4026531840_4321`; the kernel keeps 15 characters of a program's name.
@@ -17,14 +19,15 @@ _FILTER = re.compile(
 )
 _PROGRAM = re.compile(r"classifier_(?:egre|ingr|raw_)[a-z_]*")
 _MAY_RETURN = frozenset((-1, 2))
-"""UNSPEC, and SHOT for rules that drop (DataDog/datadog-agent #39066)."""
+"""Codes that the Agent's programs return: UNSPEC, and SHOT for rules that drop (DataDog/datadog-agent #39066)."""
 
 
 def is_own(entry: Entry, program: Program | None, returns: Returns) -> bool:
     """
-    Whether the Agent attached this.
+    Return whether the Agent attached this entry.
 
-    A name alone is no proof: a program that is named so, and can return what the Agent's never does, is somebody else's.
+    The name alone is no proof. A program with such a name that can return any other code than the Agent's programs
+    belongs to another vendor.
     """
     if entry.attachment is not Attachment.FILTER or entry.kind != "bpf" or entry.direct_action is False:
         return False
@@ -34,13 +37,13 @@ def is_own(entry: Entry, program: Program | None, returns: Returns) -> bool:
 
 
 def short_name(entry: Entry, program: Program | None) -> str:
-    """Its name without what differs from device to device."""
+    """The filter's name without the parts that differ between devices."""
     name = re.sub(r"_security_.*", "", entry.name) or "classifier"
     return f"{name} (raw packets)" if is_raw(entry, program) else name
 
 
 def is_raw(entry: Entry, program: Program | None) -> bool:
-    """Whether it is the one for rules on raw packets, which stands beside the classifier and is no replacement for it."""
+    """Return whether this is the filter for raw-packet rules. It runs beside the classifier and does not replace it."""
     return "raw_packet" in entry.name or (
         not entry.name and program is not None and program.name.startswith("classifier_raw_")
     )

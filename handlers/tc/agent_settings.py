@@ -1,5 +1,5 @@
 """
-What the Agent's own settings come to, by its version.
+The Agent's effective settings for network detections, with defaults by Agent version.
 
 Sources: DataDog/datadog-agent:pkg/security/probe/config/config.go and pkg/security/ebpf/probes/tc.go@00985e77,
 #13692 (the priority became a setting, and 10 its default), #30994 (the second handle).
@@ -14,22 +14,22 @@ from handlers.version import AgentVersion
 
 HAS_NETWORK = (36, 0)
 RACE = ((36, 0), (39, 1))
-"""The first and the last Agent whose clean-up could delete somebody else's filter."""
+"""The first and the last Agent (minor, patch) whose clean-up could delete another vendor's filter."""
 DEFAULT_PRIORITY = 10
 _ZERO_MEANS = 50
-"""What ebpf-manager makes of a priority of 0."""
+"""The priority that ebpf-manager uses when the configured priority is 0."""
 _INGRESS_UNSURE = ((50, 0), (62, 0))
-"""Between these, whether ingress is watched by default changed in releases that are not known exactly."""
+"""In this range of versions, the default for watching ingress changed. The exact releases are not known."""
 LAZY = ("lo", "dummy")
 """Devices with these prefixes get no filters by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """Each fact is `None` when it was not seen."""
+    """Effective settings of one Agent. A field is `None` when the setting was not seen."""
 
     enabled: bool | None
-    """Workload Protection."""
+    """Whether Workload Protection is enabled."""
     network: bool | None
     ebpfless: bool | None
     priority: int | None
@@ -42,7 +42,7 @@ class AgentSettings:
 
 
 def read_settings(seen: AgentSeen, version: AgentVersion | None) -> AgentSettings:
-    """The settings as they take effect. A default counts only where all that could set it was seen."""
+    """Return the settings as they take effect. Defaults apply only when every source of settings was seen."""
     complete = seen.settings_seen is True and not seen.unseen
     return AgentSettings(
         enabled=_switch(seen, "runtime_security.enabled", default=False if complete else None),
@@ -59,7 +59,7 @@ def read_settings(seen: AgentSeen, version: AgentVersion | None) -> AgentSetting
 
 
 def is_racy(version: AgentVersion) -> bool:
-    """Whether this Agent's clean-up could delete somebody else's filter."""
+    """Return whether the clean-up of this Agent version could delete another vendor's filter."""
     return RACE[0] <= version.era <= RACE[1]
 
 

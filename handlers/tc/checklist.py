@@ -1,8 +1,8 @@
 """
-The documentation's checklist, answered: which of its five answers fits each vendor that was found.
+Answers the documentation's checklist: which of its five answers fits each vendor that was found.
 
-It asks people to ask their vendor (docs.datadoghq.com/security/workload_protection/troubleshooting/threats/); tcx and
-netkit are not in it.
+The checklist tells people to ask their vendor
+(docs.datadoghq.com/security/workload_protection/troubleshooting/threats/). It does not cover tcx and netkit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from handlers.tc.hooks import Link
 
 
 class ChecklistAnswer(StrEnum):
-    """As people would look it up there."""
+    """The answers, in the words that people look up in the checklist."""
 
     NONE = "no other eBPF classifier"
     UNSPEC = "returns TC_ACT_UNSPEC"
@@ -27,7 +27,7 @@ class ChecklistAnswer(StrEnum):
 
 
 def answer(link: Link) -> ChecklistAnswer:
-    """The answer for one program of a vendor."""
+    """Return the answer for one vendor program."""
     if link.entry.attachment is not Attachment.FILTER:
         return ChecklistAnswer.UNSPEC if link.effect is Effect.CONTINUES else ChecklistAnswer.NEWER
     if link.effect is Effect.CONTINUES:
@@ -39,7 +39,7 @@ def answer(link: Link) -> ChecklistAnswer:
 
 
 def answers(links: Iterable[Link]) -> tuple[str, ...]:
-    """`Cilium: priority 1`, for each vendor and each answer; or that there is none."""
+    """Return one line per vendor and answer, such as `Cilium: priority 1`, at most 10; or `ChecklistAnswer.NONE`."""
     found = dict.fromkeys(
         f"{link.vendor.name if link.vendor else link.what[:60]}: {answer(link)}"
         for link in links

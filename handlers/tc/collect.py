@@ -1,8 +1,9 @@
 """
 Collects the evidence of one Agent's node: sends the collector through the executor, and reads what it prints.
 
-The program goes over standard input, to a Python that reads exactly its length: it has some fifty thousand bytes, more
-than a URL carries (an exec on Kubernetes has its arguments there), and version 4 of that protocol cannot end an input.
+The collector's source goes over stdin, not in the arguments. It has more than 50,000 bytes, and an exec on Kubernetes
+carries its arguments in a URL, which cannot be that long. The remote Python reads exactly the source's length, because
+version 4 of the exec protocol cannot close stdin.
 """
 
 from __future__ import annotations
@@ -26,38 +27,38 @@ from handlers.tc.document import UnreadableDocument, read_document
 from handlers.tc.evidence import MOST_NAME, Cluster, ClusterDaemonSet, Evidence
 
 CONTAINERS = ("system-probe", "security-agent", "agent", "unprivileged-single-agent")
-"""Where the collector may run, the ones with the most rights first: system-probe may enter namespaces and read eBPF."""
+"""Containers that can run the collector, most privileged first: system-probe may enter namespaces and read eBPF."""
 CHUNK = 16 * 1024
 LEAST_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class CollectSettings:
-    """What collecting may cost. The collector itself gives up after 20 s, with what it has by then."""
+    """Limits of collecting. The collector itself stops after 20 s and prints what it has by then."""
 
     deadline_s: float = 30.0
-    """For all that is run on one Agent together."""
+    """Seconds, for all commands on one Agent together."""
     max_bytes: int = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The evidence, or why there is none."""
+    """The evidence of one Agent, or the reason why there is none."""
 
     evidence: Evidence | None = None
     code: str = ""
-    """Without evidence: `agent.…`, or `tc.unreadable`."""
+    """The finding code when there is no evidence: `agent.…`, or `tc.unreadable`."""
     detail: str = ""
-    """For the code's summary; clean."""
+    """The detail for the finding's summary, cleaned."""
     said: tuple[str, ...] = ()
-    """What else there is to say about it, in clean lines."""
+    """Evidence lines for the finding, cleaned."""
     invocations: tuple[Invocation, ...] = ()
 
 
 async def collect(
     agent: Agent, executor: Executor, clock: Clock, *, settings: CollectSettings = CollectSettings()
 ) -> Collected:
-    """Collect the evidence of one Agent's node. Raises nothing but cancellation."""
+    """Collect the evidence of one Agent's node. Failures are returned in the result; only cancellation is raised."""
     return await _Collecting(agent, executor, clock, settings).collected()
 
 
@@ -84,14 +85,14 @@ class _Collecting:
             return self._cut_short(error)
 
     async def _by_python(self, container: str | None) -> Completed | None:
-        """What the collector printed; `None` when there is no Python to run it."""
+        """Run the collector with the first Python that is found. Return `None` when there is no Python."""
         for python in PYTHONS:
             with contextlib.suppress(BinaryMissing):
                 return await self._run(collector_argv(python), container=container, why=WHY, stdin=collector_program())
         return None
 
     async def _run(self, argv: Sequence[str], *, container: str | None, why: str, stdin: bytes = b"") -> Completed:
-        """Run one command within what is left of the time. Every one is noted, with how it ended."""
+        """Run one command within the remaining time. Each is recorded as an `Invocation`, also when it fails."""
         left = max(LEAST_S, self._until - self._clock.monotonic())
         limits = Limits(deadline_s=left, max_bytes=self._settings.max_bytes)
         began, status = self._clock.monotonic(), None
@@ -99,7 +100,7 @@ class _Collecting:
             async with converse(
                 self._executor, self._agent, argv, container=container, limits=limits, stdin=bool(stdin)
             ) as conversation:
-                # One that ended without reading says why when it is read to its end.
+                # A process that ended before it read all of stdin shows the reason in its output, which `finish` reads.
                 with contextlib.suppress(ConnectionLost):
                     for start in range(0, len(stdin), CHUNK):
                         await conversation.write(stdin[start : start + CHUNK])
@@ -112,7 +113,7 @@ class _Collecting:
             )
 
     async def _in_cluster(self, collected: Collected) -> Collected:
-        """Add what the cluster itself tells, where there is one."""
+        """Add the cluster's facts, where the executor has a cluster."""
         if collected.evidence is None or not isinstance(self._executor, KnowsCluster):
             return collected
         cluster = seen_of_cluster(await self._executor.cluster_facts())
@@ -148,21 +149,21 @@ WHY = "csm's collector comes over its input: it asks the kernel, only reads, and
 
 @functools.cache
 def collector_program() -> bytes:
-    """The collector, as it is sent."""
+    """The collector's source, as it is sent."""
     return files("handlers.tc").joinpath("collector.py").read_bytes()
 
 
 def collector_argv(python: str) -> tuple[str, ...]:
-    """The command that reads the collector from its input, not waiting for its end, and runs it."""
+    """The command that reads the collector from stdin, without waiting for stdin to close, and runs it."""
     program = (
         f"import sys; exec(compile(sys.stdin.buffer.read({len(collector_program())}), 'csm.tc-evidence/1', 'exec'))"
     )
-    # Isolated from the environment, without site packages, and without writing compiled files.
+    # -I: isolated from the environment; -S: no site packages; -B: no compiled files are written.
     return (python, "-ISB", "-c", program)
 
 
 def seen_of_cluster(facts: ClusterFacts) -> Cluster:
-    """The facts as evidence: bounded and clean, and of Cilium's settings only those that matter here."""
+    """Convert the cluster's facts to evidence: bounded, cleaned, and only those Cilium settings that `tc` uses."""
     sets = [
         ClusterDaemonSet(name=_short(each.name), images=tuple(map(_short, each.images[:MOST_IMAGES])))
         for each in (facts.daemon_sets or ())[:MOST_DAEMON_SETS]
@@ -194,7 +195,7 @@ def _short(words: str) -> str:
 
 
 def _container(agent: Agent) -> str | None:
-    """The container with the most rights. Raises `NotReady` when none of those that would do runs."""
+    """Return the most privileged running container of `CONTAINERS`. Raises `NotReady` when none of them runs."""
     if not any(agent.container(name) for name in CONTAINERS):
         return None  # a host, or a container that is the Agent
     there = [container for name in CONTAINERS if (container := agent.container(name))]
@@ -205,5 +206,5 @@ def _container(agent: Agent) -> str | None:
 
 
 def _said(output: Output) -> tuple[str, ...]:
-    """The end of what was said on stderr, and the start of what was printed."""
+    """The end of stderr (at most 5 lines) and the start of stdout (at most 3 lines), cleaned."""
     return (*clean_lines(output.stderr[-2000:], max_lines=5), *clean_lines(output.stdout[:2000], max_lines=3))

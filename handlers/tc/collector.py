@@ -2,10 +2,10 @@
 """
 Print what this node's kernel knows about packet classifiers, and the Agent's own settings, as `csm.tc-evidence/1`.
 
-One file, standard library only, Python 3.8 and up. It runs on the Agent's node, in the container that has the rights,
-usually from its standard input: it writes nothing but its answer, starts no process and leaves no file. It only reads,
-and what it may not read it says in `unseen`; missing rights are not an error. See `handlers.tc.evidence` for the
-document, and `handlers.tc.collect` for how it gets there.
+One file, standard library only, Python 3.8 and up. It runs on the Agent's node, in the container with the most rights,
+usually sent over stdin. It only reads: it prints the document, starts no process and writes no file. What it may not
+read is listed in `unseen`; missing rights are not an error. See `handlers.tc.evidence` for the document, and
+`handlers.tc.collect` for how it is sent.
 
 Kernel facts are cited as `linux:path`; they were read in 6.6 and hold from 4.19 on unless said otherwise.
 """
@@ -32,22 +32,22 @@ Facts = Dict[str, Any]
 
 SCHEMA = "csm.tc-evidence/1"
 DEADLINE_S = 20.0
-"""When time is up, what was collected so far is printed, and says so."""
+"""At the deadline, what was collected so far is printed, with a note."""
 MOST_BYTES = 8 * 1024 * 1024
 MOST_NAMESPACES = 2000
 MOST_PROGRAMS = 20000
 MOST_INSTRUCTION_BYTES = 4 * 1024 * 1024
-"""Of all programs, before base64. Programs that differ in nothing but their maps are counted once."""
+"""Of all programs, before base64. Programs that differ only in their maps count once."""
 MOST_NAME = 256
 MOST_UNSEEN = 50
 
 
 class TimeUp(BaseException):
-    """The deadline has passed, wherever the program is."""
+    """The deadline has passed. Raised at any point."""
 
 
 def main() -> int:
-    """Collect, print. The exit status is 0 whenever a document was printed."""
+    """Collect and print. The exit status is 0 when a document was printed."""
     collection = Collection()
     signal.signal(signal.SIGALRM, _time_is_up)
     try:
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def _set_alarm(seconds: float) -> None:
-    with contextlib.suppress(OSError):  # a seccomp profile may refuse it: then whoever sent us ends us
+    with contextlib.suppress(OSError):  # a seccomp profile may refuse it; then the sender's deadline applies
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
@@ -71,7 +71,7 @@ def _time_is_up(*_: object) -> NoReturn:
 
 
 class Collection:
-    """The document while it is being collected. `document` is whole at any moment."""
+    """The document while it is collected. `document` is valid at any moment."""
 
     def __init__(self, proc: Optional[str] = None) -> None:
         self.proc = proc or host_proc(os.environ)
@@ -110,7 +110,7 @@ class Collection:
         programs.find_replacements()
 
     def to_json(self) -> str:
-        """The document, cut down to its limit: instructions go first, then devices."""
+        """The document within its limit: instructions are left out first, then devices."""
         self.document["duration_s"] = round(time.monotonic() - self.started, 3)
         del self.document["unseen"][MOST_UNSEEN:]
         for cut in (None, self._without_instructions, self._without_devices):
@@ -135,11 +135,11 @@ class Collection:
         self.document["program_arrays"] = {}
 
 
-# -- words ------------------------------------------------------------------------------------------------------
+# -- text -------------------------------------------------------------------------------------------------------
 
 
 def text(raw: "bytes | str", most: int = MOST_NAME) -> str:
-    """Foreign bytes or text as printable text: control characters and what is no UTF-8 as `\\x1b`, and not too long."""
+    """Foreign bytes or text as printable text of limited length; control characters and invalid UTF-8 as `\\x1b`."""
     if isinstance(raw, bytes):
         raw = raw.split(b"\0")[0].decode("utf-8", "backslashreplace")
     shown = "".join(each if each.isprintable() else _escaped(each) for each in raw[:most])
@@ -151,7 +151,7 @@ def _escaped(character: str) -> str:
 
 
 def why(error: OSError) -> str:
-    """An error in a few words: `Operation not permitted`."""
+    """An error's text: `Operation not permitted`."""
     return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
@@ -172,7 +172,7 @@ MOST_ATTACHED = 64
 
 
 class Bpf:
-    """The system call, and the few commands that are needed. All raise `OSError`."""
+    """The system call and the commands that are used. All raise `OSError`."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -182,7 +182,7 @@ class Bpf:
         self._attr = ctypes.create_string_buffer(64)
         self._ids = (ctypes.c_uint32 * MOST_ATTACHED)()
         self.has_tcx: Optional[bool] = None
-        """Whether the kernel knows tcx, once something was asked."""
+        """Whether the kernel has tcx; `None` before a query."""
 
     def __call__(self, command: int) -> int:
         if self._number is None:
@@ -202,7 +202,7 @@ class Bpf:
             raise OSError(ctypes.get_errno(), "setns")
 
     def attached(self, ifindex: int, kind: int) -> List[int]:
-        """Ids of the programs at a device's tcx or netkit hook, in the order in which they run."""
+        """Ids of the programs at a device's tcx or netkit hook, in execution order."""
         self._set("=IIIIQI", ifindex, kind, 0, 0, ctypes.addressof(self._ids), MOST_ATTACHED)
         self(PROG_QUERY)
         (count,) = struct.unpack_from("=I", self._attr, 24)
@@ -214,7 +214,7 @@ class Bpf:
         return self(command)
 
     def links(self, most: int) -> Iterator[bytes]:
-        """What is known of each link in the kernel, which has ids since 5.8; nothing where that may not be asked."""
+        """The info of each link in the kernel (ids since 5.8); nothing where that is not permitted."""
         number = 0
         for _ in range(most):
             self._set("=I", number)
@@ -238,7 +238,7 @@ class Bpf:
             os.close(descriptor)
 
     def info(self, descriptor: int, buffer: "ctypes.Array[ctypes.c_char]") -> None:
-        """Fill the buffer with what is known of a program, map or link. What it holds is read first."""
+        """Fill the buffer with the info of a program, map or link. Its content is also the input."""
         self._set("=IIQ", descriptor, len(buffer), ctypes.addressof(buffer))
         self(INFO)
 
@@ -267,18 +267,18 @@ CLSACT = 0xFFFF0000
 
 
 class Netlink:
-    """A socket for dumps, in the namespace in which it was made."""
+    """A socket for dumps, in the namespace where it was created."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
         self.interrupted = False
-        """Whether a dump was interrupted by a change each time it was tried."""
+        """Whether a change interrupted every try of a dump."""
 
     def close(self) -> None:
         self._socket.close()
 
     def dump(self, kind: int, body: bytes) -> List[bytes]:
-        """All answers to a dump. One that a change interrupted is asked for again."""
+        """All answers to a dump. A dump that a change interrupted is repeated."""
         for _ in range(TRIES):
             found, whole = self._dump(kind, body)
             if whole:
@@ -298,7 +298,7 @@ class Netlink:
                 if flags & INTERRUPTED:
                     whole = False
                 if answer in (ERROR, DONE):
-                    # A dump that failed in the middle ends like any other, but for its code (linux:net/netlink/af_netlink.c).
+                    # A dump that fails midway ends normally, with an error code (linux:net/netlink/af_netlink.c).
                     code = signed(data[place + 16 : place + length])
                     if code < 0:
                         raise OSError(-code, "netlink")
@@ -308,7 +308,7 @@ class Netlink:
 
 
 def attributes(data: bytes, place: int) -> Dict[int, bytes]:
-    """The attributes from a place on, by kind. Flags of the kind (nested, byte order) are taken off."""
+    """The attributes from an offset on, by kind without its flags (nested, byte order)."""
     found = {}
     end = len(data)
     while place + 4 <= end:
@@ -321,7 +321,7 @@ def attributes(data: bytes, place: int) -> Dict[int, bytes]:
 
 
 ALL_LINKS = struct.pack("=BxHiII", 0, 0, 0, 0, 0) + struct.pack("=HHI", 8, 29, 8)
-"""With RTEXT_FILTER_SKIP_STATS, so that an answer is half as long."""
+"""With RTEXT_FILTER_SKIP_STATS, which halves the answer."""
 
 
 def links(netlink: Netlink) -> Dict[int, Facts]:
@@ -341,7 +341,7 @@ def links(netlink: Netlink) -> Dict[int, Facts]:
 
 
 def indexes(netlink: Netlink) -> Set[int]:
-    """The devices that are there."""
+    """Indexes of the present devices."""
     return {struct.unpack_from("=i", message, 4)[0] for message in netlink.dump(GETLINK, ALL_LINKS)}
 
 
@@ -356,7 +356,7 @@ def qdiscs(netlink: Netlink) -> Dict[int, str]:
 
 
 def filters(netlink: Netlink, index: int, direction: str) -> List[Facts]:
-    """The classic filters of one chain, in the order in which they run: chain 0 first, then as the kernel walks them."""
+    """The classic filters of one chain in execution order: chain 0 first, then as the kernel walks them."""
     body = struct.pack("=BxxxiIII", 0, index, 0, PARENTS[direction], 0)
     found = [entry for entry in map(filter_entry, netlink.dump(GETTFILTER, body)) if entry]
     return sorted(found, key=lambda entry: int(entry["chain"]))
@@ -375,7 +375,7 @@ MIRRED = {1: "egress redirect", 2: "egress mirror", 3: "ingress redirect", 4: "i
 
 
 def filter_entry(message: bytes) -> Optional[Facts]:
-    """One filter. `None` for what only announces a priority, or is a hash table of u32."""
+    """One filter; `None` for a message that only announces a priority, or a hash table of u32."""
     index, handle, _, info = struct.unpack_from("=iIII", message, 4)
     attrs = attributes(message, 20)
     if 2 not in attrs:
@@ -410,8 +410,7 @@ def filter_actions(data: bytes) -> List[str]:
     """
     Kinds and controls of the actions of a filter, in their order: `gact drop`, `mirred egress redirect stolen`.
 
-    What says one thing or another has both: `police drop/ok` for packets that exceed a rate and for those that do not,
-    `gact drop/ok` by chance.
+    An action with two controls shows both: `police drop/ok` above and below a rate, `gact drop/ok` by chance.
     """
     found = []
     for _, action in sorted(attributes(data, 0).items()):
@@ -434,7 +433,7 @@ def filter_actions(data: bytes) -> List[str]:
 
 
 def control(code: int) -> str:
-    """What an action makes of the packet, in the words of `tc`."""
+    """The control of an action, in the words of `tc`."""
     if code >> 28 == 2:
         return "goto chain {}".format(code & 0x0FFFFFFF)
     if code >> 28 == 1:
@@ -461,7 +460,7 @@ PIDS_KEPT = 4
 
 
 def host_proc(environment: Mapping[str, str]) -> str:
-    """Where the host's processes are: what `HOST_PROC` names, the chart's mount, or `/proc`."""
+    """The path of the host's /proc: `HOST_PROC`, the chart's mount, or `/proc`."""
     for place in (environment.get("HOST_PROC"), "/host/proc"):
         if place and os.path.isdir(os.path.join(place, "1")):
             return place
@@ -472,8 +471,8 @@ class Processes:
     """
     The node's processes, as far as they can be seen.
 
-    Of a process that is not the Agent's, only what the kernel holds is read (its name, its links): its environment, its
-    command line and its files are in its own hands, and reading them may never end.
+    Of other processes than the Agent's, only what the kernel holds is read (name, links). They control their
+    environment, command line and files, and reading those may never end.
     """
 
     def __init__(self, proc: str, unseen: List[str]) -> None:
@@ -507,7 +506,7 @@ class Processes:
         try:
             inode = int(os.readlink("{}/{}/ns/net".format(self.proc, pid))[5:-1])
         except PermissionError:
-            self.hidden += pid != 1  # where that one is, others tell
+            self.hidden += pid != 1  # other processes show where it is
         except (OSError, ValueError):
             pass
         else:
@@ -516,14 +515,14 @@ class Processes:
                 pids.append(pid)
 
     def is_datadogs(self, pid: int) -> bool:
-        """`agent` may be anybody's name."""
+        """Other programs are named `agent`, too."""
         return "datadog" in self.link(pid, "exe")
 
     def command_line(self, pid: int) -> List[str]:
         return [word.decode("utf-8", "replace") for word in self.read(pid, "cmdline").split(b"\0") if word]
 
     def environment(self, pid: int) -> Dict[str, str]:
-        """Its environment as it was started with. Raises `OSError`."""
+        """Its environment at its start. Raises `OSError`."""
         pairs = (word.partition(b"=") for word in self.read(pid, "environ", strict=True).split(b"\0"))
         return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, _, value in pairs if key}
 
@@ -543,19 +542,19 @@ class Processes:
             return b""
 
     def root(self, pid: int) -> str:
-        """The root of what a process sees as files."""
+        """The root of the files that a process sees."""
         return "{}/{}/root".format(self.proc, pid)
 
     def first(self) -> Tuple[int, ...]:
         """
         The host's first processes, as far as is known.
 
-        The kernel's own threads stay where the first process began, and may be looked at where that one may not.
+        Kernel threads stay in the first namespaces, and may be readable where process 1 is not.
         """
         return (1, 2) if self.read(2, "comm") == b"kthreadd\n" else (1,)
 
     def own_mounts(self) -> str:
-        """The mount namespace of this program, by which its container is known."""
+        """The mount namespace of this program, which identifies its container."""
         try:
             return os.readlink("/proc/self/ns/mnt")
         except OSError:
@@ -585,7 +584,7 @@ NAMED = ("run/netns", "var/run/netns", "run/docker/netns")
 
 
 def find_namespaces(processes: Processes, unseen: List[str]) -> List[Facts]:
-    """Every network namespace that can be seen, our own and the host's first: dicts with `inode`, `paths` and what is shown."""
+    """Every visible network namespace, our own and the host's first: dicts with `inode`, `paths` and what is shown."""
     own, device = 0, 0
     try:
         status = os.stat("/proc/self/ns/net")
@@ -613,13 +612,13 @@ def find_namespaces(processes: Processes, unseen: List[str]) -> List[Facts]:
         unseen.append("Which network namespace is the host's is not known.")
     if len(found) > MOST_NAMESPACES:
         unseen.append("There are {} network namespaces; {} were read.".format(len(found), MOST_NAMESPACES))
-    # This one first, while the thread has never left it.
+    # Our own first, before the thread leaves it.
     order = sorted(found.values(), key=lambda each: (None not in each["paths"], not each["host"], each["inode"]))
     return order[:MOST_NAMESPACES]
 
 
 def _named(processes: Processes, device: int) -> Iterator[Tuple[int, str]]:
-    """Pairs of inode and path of the namespaces that have a name but perhaps no process."""
+    """Pairs of inode and path of named namespaces, which may have no process."""
     for root in [processes.root(pid) + "/" for pid in processes.first()] + ["/"]:
         for folder in NAMED:
             try:
@@ -632,18 +631,18 @@ def _named(processes: Processes, device: int) -> Iterator[Tuple[int, str]]:
                     status = os.stat(path)
                 except OSError:
                     continue
-                if status.st_dev == device:  # otherwise a file that was left behind
+                if status.st_dev == device:  # otherwise a stale file
                     yield status.st_ino, path
 
 
 def _name(processes: Processes, pids: Iterable[int]) -> str:
-    """The name of a process of it, and not of its `pause` where there is another."""
+    """The name of one of its processes, other than `pause` if possible."""
     names = [text(processes.read(pid, "comm").rstrip(b"\n")) for pid in pids]
     return next((name for name in names if name != "pause"), "".join(names[:1]))
 
 
 def host_name(path: str, bpf: Bpf) -> str:
-    """The host name in the UTS namespace at a path: that of a pod is its own. Empty when it cannot be entered."""
+    """The host name in the UTS namespace at a path; a pod has its own. Empty when it cannot be entered."""
     try:
         here, there = os.open("/proc/self/ns/uts", os.O_RDONLY), -1
     except OSError:
@@ -663,7 +662,7 @@ def host_name(path: str, bpf: Bpf) -> str:
 
 
 def read_namespace(namespace: Facts, bpf: Bpf) -> Optional[Facts]:
-    """A namespace with its devices; `None` when it is gone. One that may not be entered says so."""
+    """A namespace with its devices; `None` when it is gone. `unseen` says when it is not permitted."""
     shown: Facts = {key: namespace[key] for key in ("inode", "host", "pids", "name") if namespace.get(key)}
     shown["devices"], shown["unseen"] = [], []
     here = None
@@ -686,7 +685,7 @@ def read_namespace(namespace: Facts, bpf: Bpf) -> Optional[Facts]:
 
 
 def _enter(namespace: Facts, bpf: Bpf) -> None:
-    """Enter it by whichever of its paths still leads there."""
+    """Enter it by the first path that still leads there."""
     failure: OSError = FileNotFoundError(errno.ENOENT, "it is gone")
     for path in namespace["paths"]:
         try:
@@ -706,13 +705,13 @@ def _enter(namespace: Facts, bpf: Bpf) -> None:
 
 
 def _return(bpf: Bpf, here: int) -> None:
-    with contextlib.suppress(OSError):  # only one that may enter has left
+    with contextlib.suppress(OSError):  # fails only where entering fails
         bpf.enter(here)
     os.close(here)
 
 
 def read_devices(shown: Facts, bpf: Bpf) -> None:
-    """The devices of the namespace that the thread is in."""
+    """Read the devices of the thread's namespace."""
     netlink = Netlink()
     try:
         devices, kinds = links(netlink), qdiscs(netlink)
@@ -731,13 +730,13 @@ def read_devices(shown: Facts, bpf: Bpf) -> None:
 
 
 def read_device(device: Facts, qdisc_kinds: Mapping[int, str], netlink: Netlink, bpf: Bpf) -> bool:
-    """Both chains of a device, in the order in which the kernel runs them. False when it is gone."""
+    """Read both chains of a device, in execution order. False when it is gone."""
     qdisc, unseen = qdisc_kinds.get(device["index"], ""), device.setdefault("unseen", [])
     device.update({"clsact": qdisc == "clsact", "qdisc": qdisc, "tcx_seen": True})
     try:
         for direction in ("ingress", "egress"):
             device[direction] = _attached(device, bpf, TCX[direction])
-            # The older qdisc gives its ingress filters for any parent (linux:net/sched/sch_ingress.c).
+            # The older qdisc lists its ingress filters for any parent (linux:net/sched/sch_ingress.c).
             if qdisc == "clsact" or (qdisc == "ingress" and direction == "ingress"):
                 device[direction] += _filters(device, netlink, direction)
         if device.get("kind") == "netkit":
@@ -761,7 +760,7 @@ def _filters(device: Facts, netlink: Netlink, direction: str) -> List[Facts]:
 
 
 def _attached(device: Facts, bpf: Bpf, kind: int) -> List[Facts]:
-    """tcx programs by bpf(2). A kernel that does not know tcx has none; what may not be listed is noted."""
+    """tcx programs by bpf(2); none on a kernel without tcx. What may not be listed is noted."""
     if bpf.has_tcx is False:
         return []
     try:
@@ -777,7 +776,7 @@ def _attached(device: Facts, bpf: Bpf, kind: int) -> List[Facts]:
 
 
 def _not_listed(device: Facts, what: str, error: OSError) -> None:
-    """Note what may not be listed, once. A device that is gone is another matter."""
+    """Note once what may not be listed. Raises the error when the device is gone."""
     if error.errno == errno.ENODEV:
         raise error
     note = "Its {} programs could not be listed: {} (it needs CAP_NET_ADMIN).".format(what, why(error))
@@ -790,7 +789,7 @@ def _with_netkit(device: Facts, bpf: Bpf) -> None:
     """
     Add netkit's programs where their packets pass: the primary's after its egress, the peer's before its ingress.
 
-    Both are asked of the primary; the peer refuses (linux:drivers/net/netkit.c netkit_dev_fetch: EACCES).
+    Both are read from the primary; the peer refuses (linux:drivers/net/netkit.c netkit_dev_fetch: EACCES).
     """
     try:
         after, before = bpf.attached(device["index"], NETKIT_PRIMARY), bpf.attached(device["index"], NETKIT_PEER)
@@ -811,8 +810,8 @@ def _netkit(programs: Iterable[int]) -> List[Facts]:
 
 def pair_netkits(namespaces: Sequence[Facts]) -> None:
     """
-    Give each peer of a netkit pair what the primary told: its own programs after its egress, the primary's before its
-    ingress. The pair is known by each naming the other's index; where two could be meant, the peer was not seen.
+    Add to each peer of a netkit pair what the primary listed: its own programs after its egress, the primary's before
+    its ingress. A pair is two devices that name each other's index; without exactly one match, the peer was not seen.
     """
     pairs: Dict[Tuple[Any, Any], List[Facts]] = {}
     devices = [device for namespace in namespaces for device in namespace["devices"]]
@@ -853,7 +852,7 @@ def program_ids(namespaces: Iterable[Facts]) -> List[int]:
 
 
 class Programs:
-    """Reads each program once, and what its tail calls can lead to."""
+    """Reads each program once, and those that its tail calls can reach."""
 
     def __init__(self, bpf: Bpf, programs: Dict[int, Facts], arrays: Dict[int, Facts], unseen: List[str]) -> None:
         self._bpf = bpf
@@ -873,7 +872,7 @@ class Programs:
     def read(self, ids: Iterable[int]) -> None:
         """Read programs, and those that their program arrays hold."""
         waiting = list(ids)
-        for number in waiting:  # grows while it is read
+        for number in waiting:  # grows during the loop
             if number in self._programs:
                 continue
             if len(self._programs) >= MOST_PROGRAMS:
@@ -924,7 +923,7 @@ class Programs:
         return info.raw
 
     def _instructions(self, program: Facts, code: bytes) -> bool:
-        """Note the instructions, or which program has the same. Returns whether there are tail calls."""
+        """Store the instructions, or which program has the same. Returns whether there are tail calls."""
         body, loads = without_maps(code)
         first = self._bodies.setdefault(body, program["id"])
         if loads:
@@ -941,7 +940,7 @@ class Programs:
         return TAIL_CALL in calls.values()
 
     def _array(self, number: int) -> Iterable[int]:
-        """The programs in a map that was not looked at before, if it is a program array."""
+        """The programs in a map that was not read before, if it is a program array."""
         if number in self._other_maps or number in self._arrays:
             return ()
         found = self._read_map(number)
@@ -974,7 +973,7 @@ class Programs:
         return {"id": number, "entries": dict(self._bpf.entries(descriptor, size))}
 
     def name_calls(self, kallsyms: str) -> None:
-        """Put names to helper calls, where the kernel shows addresses."""
+        """Store the names of helper calls, where the kernel shows addresses."""
         wanted = {offset for calls in self._calls.values() for offset in calls.values()}
         names = helper_names(kallsyms, wanted - {0, TAIL_CALL})
         names[TAIL_CALL] = "bpf_tail_call"
@@ -988,8 +987,8 @@ class Programs:
 
     def find_replacements(self) -> None:
         """
-        Note the programs that replace functions of others (freplace), as a dispatcher of several programs has them:
-        what such a program returns is not in its own instructions.
+        Store which programs replace functions of others (freplace), as those of a dispatcher do.
+        The instructions of a replaced program do not show what it returns.
         """
         for count, link in enumerate(self._bpf.links(MOST_LINKS), 1):
             if count == MOST_LINKS:
@@ -1001,7 +1000,7 @@ class Programs:
                 self._programs[target].setdefault("replaced_by", []).append(number)
 
     def _type(self, number: int) -> Optional[int]:
-        """The type of a program that is not among those that were read."""
+        """The type of a program that was not read."""
         try:
             descriptor = self._bpf.open(PROG_FD, number)
         except OSError:
@@ -1020,9 +1019,9 @@ MOST_LINKS = 5000
 MOST_CODE = 8 * 1024 * 1024
 MOST_MAPS = 512
 MOST_ENTRIES = 400000
-"""Places in all program arrays together: a look at each costs about a microsecond."""
+"""Slots in all program arrays together: reading one takes about a microsecond."""
 TAIL_CALL = 12
-"""What a tail call is dumped as (linux:kernel/bpf/syscall.c bpf_insn_prepare_dump); no helper lies so near."""
+"""The offset of a tail call in dumps (linux:kernel/bpf/syscall.c bpf_insn_prepare_dump); no helper has one so small."""
 
 
 def _not_opened(error: OSError) -> str:
@@ -1088,7 +1087,7 @@ def helper_names(kallsyms: str, offsets: Set[int]) -> Dict[int, str]:
 
 
 def _around(symbols: bytes, start: bytes) -> bytes:
-    """The few lines from the first that starts so; several symbols may share an address."""
+    """600 bytes from the first line that starts so; several symbols may share an address."""
     place = symbols.find(start)
     return symbols[place : place + 600] if place >= 0 else b""
 
@@ -1096,7 +1095,7 @@ def _around(symbols: bytes, start: bytes) -> bytes:
 # -- the Agent --------------------------------------------------------------------------------------------------
 
 OLD, NEW = "runtime_security_config.", "event_monitoring_config."
-"""Where an old key is set at all, it counts, whatever the new one says
+"""An old key that is set overrides the new one
 (DataDog/datadog-agent:pkg/security/probe/config/config.go@006787fa getInt)."""
 SETTINGS: Dict[str, Tuple[str, ...]] = {
     "runtime_security.enabled": (OLD + "enabled",),
@@ -1123,7 +1122,7 @@ MOST_FILE = 1024 * 1024
 
 
 class Source:
-    """One place that can set something: an environment or a file."""
+    """One source of settings: an environment or a file."""
 
     def __init__(self, name: str, values: Mapping[str, str], *, environment: bool = False) -> None:
         self.name = text(name, 1000)
@@ -1131,7 +1130,7 @@ class Source:
         self._environment = environment
 
     def find(self, key: str) -> Optional[Facts]:
-        """What it says of a key; an empty variable says nothing."""
+        """The value of a key; an empty variable is not set."""
         name = "DD_" + key.upper().replace(".", "_") if self._environment else key
         value = self._values.get(name)
         return {"value": text(value, 1000), "key": name, "source": self.name} if value else None
@@ -1155,7 +1154,7 @@ def agent(processes: Processes) -> Facts:
 
 
 def _system_probe(processes: Processes, unseen: List[str]) -> Optional[int]:
-    """The system-probe that counts: one that sees the files that we see, or the only one."""
+    """The system-probe to report: one in our mount namespace, or else the first."""
     pids = [pid for name, pid in processes.agents if name == "system-probe"]
     own = processes.own_mounts()
     here = [pid for pid in pids if own and processes.link(pid, "ns/mnt") == own]
@@ -1171,7 +1170,7 @@ def _system_probe(processes: Processes, unseen: List[str]) -> Optional[int]:
 
 
 def _settings(sources: Sequence[Source]) -> Iterator[Tuple[str, Facts]]:
-    """Each setting that anything sets, by the key and the source that count: an older key before a newer one."""
+    """Each setting that is set: an older key before a newer one, then a stronger source first."""
     for name, keys in SETTINGS.items():
         setting = next((found for key in keys for source in sources for found in [source.find(key)] if found), None)
         if setting:
@@ -1180,8 +1179,8 @@ def _settings(sources: Sequence[Source]) -> Iterator[Tuple[str, Facts]]:
 
 def _sources(processes: Processes, pid: int, unseen: List[str]) -> List[Source]:
     """
-    What can set something for a system-probe, the strongest first: fleet policies, its environment, its file
-    (DataDog/datadog-agent:pkg/config/nodetreemodel/config.go). Empty when neither of the latter could be read.
+    Sources of a system-probe's settings, the strongest first: fleet policies, its environment, its file
+    (DataDog/datadog-agent:pkg/config/nodetreemodel/config.go). Empty when none could be read.
     """
     found: List[Source] = []
     environment: Dict[str, str] = {}
@@ -1209,7 +1208,7 @@ def _option(words: Sequence[str], names: Sequence[str]) -> str:
 
 
 def _file(root: str, path: str, unseen: List[str]) -> Optional[Source]:
-    """The `system-probe.yaml` at a path, which may name its folder. One that is not there sets nothing."""
+    """The `system-probe.yaml` at a path, which may be its folder's. A missing file sets nothing."""
     if not path.endswith((".yaml", ".yml")):
         path = path.rstrip("/") + "/system-probe.yaml"
     try:
@@ -1230,7 +1229,7 @@ def _file(root: str, path: str, unseen: List[str]) -> Optional[Source]:
 
 
 def regular_file(path: str) -> bytes:
-    """What is in a file, and a byte more than may be. Nothing else is opened for good: a pipe would wait for ever."""
+    """At most MOST_FILE + 1 bytes of a regular file. Other files raise: reading a pipe may never end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -1239,7 +1238,7 @@ def regular_file(path: str) -> bytes:
 
 
 def _version(root: str) -> Optional[str]:
-    """As `7.70.1`, from what the Agent's package says of itself."""
+    """The version, as `7.70.1`, from the Agent's package manifest."""
     for name in ("version-manifest.json", "version-manifest.txt"):
         try:
             head = regular_file("{}{}/{}".format(root, INSTALLED, name)).decode("utf-8", "replace")
@@ -1260,15 +1259,15 @@ _ITEM = re.compile(r"( *)-(?: +(.*)|$)")
 
 
 class _Unread(Exception):
-    """This cannot be read here, though it may be good YAML."""
+    """Not supported here, though it may be valid YAML."""
 
 
 def read_yaml(document: str, sections: Sequence[str]) -> Tuple[Dict[str, str], List[int]]:
     """
-    Scalars and lists of scalars of block mappings, by their keys with dots, and the lines that could not be read.
+    Scalars and lists of scalars of block mappings, by dotted key, and the numbers of lines that could not be read.
 
-    A part of YAML: what lies outside of it (anchors, tags, merges, several documents, scalars over several lines) is
-    not guessed at. Lines outside of the wanted sections do not matter. Keys are in lower case, as the Agent takes them.
+    A subset of YAML: the rest (anchors, tags, merges, several documents, scalars over several lines) is not guessed.
+    Lines outside of the wanted sections are ignored. Keys are lower-cased, as by the Agent.
     """
     found: Dict[str, List[str]] = {}
     unread: List[int] = []
@@ -1298,7 +1297,7 @@ def read_yaml(document: str, sections: Sequence[str]) -> Tuple[Dict[str, str], L
 
 
 def _read_line(line: str, indent: int, path: List[Tuple[int, str]], found: Dict[str, List[str]]) -> Optional[int]:
-    """Take one line in. Returns the indent beyond which the lines after it belong to a scalar, if any do."""
+    """Parse one line. Returns the indent beyond which the following lines belong to a scalar, if any do."""
     item = _ITEM.fullmatch(line)
     if item:
         return _read_item(item.group(2) or "", indent, path, found)
@@ -1327,7 +1326,7 @@ def _read_line(line: str, indent: int, path: List[Tuple[int, str]], found: Dict[
 
 
 def _read_item(value: str, indent: int, path: List[Tuple[int, str]], found: Dict[str, List[str]]) -> Optional[int]:
-    """An item of the list that the innermost key holds. Items that hold more than a scalar are passed over."""
+    """Parse an item of the innermost key's list. Items that hold more than a scalar are skipped."""
     while path and path[-1][0] > indent:
         path.pop()
     value = _uncommented(value)
@@ -1338,7 +1337,7 @@ def _read_item(value: str, indent: int, path: List[Tuple[int, str]], found: Dict
 
 
 def _uncommented(value: str) -> str:
-    """A value without the comment after it."""
+    """A value without its trailing comment."""
     if value[:1] in "\"'" and value:
         end = value.find(value[0], 1)
         return value[: end + 1] if end > 0 and value[end + 1 :].strip()[:1] in ("", "#") else value

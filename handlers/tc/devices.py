@@ -1,4 +1,4 @@
-"""Devices with their siblings: what is alike is one group, and what is unlike its many siblings stands out."""
+"""Groups devices that are alike, and finds devices that differ from most of their siblings."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from handlers.tc.hooks import Hook
 
 _KNOWN = re.compile(r"(lxc|cali|eni|veth|azv|gke|nk|vlan|tap|br-|if|cilium_|flannel|tunl|docker|ens|enp|eth|eno)")
 MANY = 5
-"""From so many siblings on, one that differs is worth a word."""
+"""Minimum number of alike siblings for a differing device to be reported."""
 _MAJORITY = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedDevice:
-    """A device and the decision for both of its hooks."""
+    """A device with both of its hooks, judged."""
 
     namespace: Namespace
     device: Device
@@ -28,12 +28,12 @@ class JudgedDevice:
 
     @property
     def family(self) -> tuple[bool, str, str]:
-        """Devices that do the same work: on the same side, of the same kind, named alike."""
+        """Key of devices that do the same work: in the host's namespace or not, kind, and stem of the name."""
         return self.namespace.host, self.device.kind, _stem(self.device.name)
 
     @property
     def label(self) -> str:
-        """For people."""
+        """The device's name for people, with its namespace unless that is the host's."""
         where = "" if self.namespace.host else f" in {self.namespace.name or f'namespace {self.namespace.inode}'}"
         return f"{self.device.name}{where}"
 
@@ -44,7 +44,7 @@ class JudgedDevice:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of both hooks; `skipped` when the Agent watches neither."""
+        """The worse verdict of both hooks; `skipped` when the Agent watches neither and has no filters there."""
         found = [KINDS[code].verdict for code in self.codes]
         if not found and all(hook.expected is False and not hook.attached for hook in self.hooks):
             return Verdict.SKIPPED
@@ -52,7 +52,7 @@ class JudgedDevice:
 
     @property
     def looks(self) -> tuple[object, ...]:
-        """All that a table shows of it."""
+        """Everything that a table shows of the device. Devices in one group have it in common."""
         return tuple(
             (hook.direction, hook.expected, tuple((link.entry.attachment, link.who, link.what, link.entry.pref, link.codes) for link in hook.links))
             for hook in self.hooks
@@ -60,7 +60,7 @@ class JudgedDevice:
 
     @property
     def outcome(self) -> tuple[object, ...]:
-        """What it comes to for the Agent; siblings should have the same."""
+        """The finding codes and the Agent's own filters. Siblings should have the same outcome."""
         return self.codes, tuple(frozenset(link.what for link in hook.links if link.own) for hook in self.hooks)
 
 
@@ -72,7 +72,7 @@ class Group:
 
     @property
     def title(self) -> str:
-        """`veth devices lxc*, host namespace`; without numbers, so that it is the same on every node."""
+        """The title, such as `lxc* (veth), host namespace`. It has no numbers, so it is the same on every node."""
         host, kind, stem = self.devices[0].family
         name = self.devices[0].device.name
         shown = f"{stem}*" if stem != name or len(self.devices) > 1 else name
@@ -80,12 +80,12 @@ class Group:
 
     @property
     def verdict(self) -> Verdict:
-        """Of each of its devices."""
+        """The verdict, which all devices of the group share."""
         return self.devices[0].verdict
 
 
 def groups(devices: Iterable[JudgedDevice]) -> Sequence[Group]:
-    """The worst first, then the largest."""
+    """Group the devices. The worst verdict comes first, then the largest group."""
     found: dict[tuple[object, ...], list[JudgedDevice]] = {}
     for each in devices:
         found.setdefault((each.family, each.looks, each.outcome), []).append(each)
@@ -94,7 +94,11 @@ def groups(devices: Iterable[JudgedDevice]) -> Sequence[Group]:
 
 
 def odd_ones(devices: Iterable[JudgedDevice]) -> Sequence[tuple[JudgedDevice, JudgedDevice, int]]:
-    """Devices that come to something else than most of their many siblings; each with a sibling, and how many there are."""
+    """
+    Find devices whose outcome differs from that of most siblings: at least `MANY` siblings, and 80 % of the family.
+
+    Return each with a typical sibling and the number of siblings that have the usual outcome.
+    """
     families: dict[tuple[bool, str, str], list[JudgedDevice]] = {}
     for each in devices:
         families.setdefault(each.family, []).append(each)
@@ -109,6 +113,6 @@ def odd_ones(devices: Iterable[JudgedDevice]) -> Sequence[tuple[JudgedDevice, Ju
 
 
 def _stem(name: str) -> str:
-    """The part of a name that siblings share: what is before the first digit, or a prefix that is known."""
+    """The part of a name that siblings share: a known prefix, or else the part before the first digit, `.` or `@`."""
     known = _KNOWN.match(name)
     return known[0] if known else re.split(r"[0-9.@]", name, maxsplit=1)[0] or name

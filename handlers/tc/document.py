@@ -1,8 +1,8 @@
 """
-Evidence as a document: read from what a collector printed or a file, and saved for others to judge.
+Reads evidence from a collector's output or from a file, and saves it as a document that can be judged later.
 
-All of it is foreign. It is bounded and checked when it is read, and freed of secrets and control characters before it
-is shown or saved.
+The content is untrusted. Its size and schema are checked when it is read. Secrets and control characters are removed
+before it is shown or saved.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ MOST_BYTES = 32 * 1024 * 1024
 MOST_DEVICES = 20_000
 MOST_ENTRIES = 200_000
 MOST_SAVED = 600_000
-"""Characters of a saved document; a larger one loses its instructions first."""
+"""Maximum characters of a saved document. From a larger one, the instructions of programs are removed."""
 _LEFT_OUT = "left out of the saved document, which would have been too large"
 
 
 class UnreadableDocument(ValueError):
-    """It is no evidence; the message says why, in one sentence without a full stop."""
+    """The input is not valid evidence. The message gives the reason in one sentence, without a full stop."""
 
 
 def read_document(data: bytes) -> Evidence:
-    """The evidence in what a collector printed. Raises `UnreadableDocument`."""
+    """Parse and clean the evidence that a collector printed. Raises `UnreadableDocument`."""
     if not data.strip():
         raise UnreadableDocument("it is empty")
     if len(data) > MOST_BYTES:
@@ -49,7 +49,7 @@ def read_document(data: bytes) -> Evidence:
 
 
 def cleaned(evidence: Evidence) -> Evidence:
-    """The same without secrets, control characters and line breaks in any of its words."""
+    """The same evidence without secrets, control characters and line breaks in any string."""
     known: dict[str, str] = {}
 
     def word(text: str) -> str:
@@ -64,7 +64,7 @@ def cleaned(evidence: Evidence) -> Evidence:
 
 
 def saved(evidence: Evidence) -> str:
-    """The document to keep, which `read_document` reads again."""
+    """Serialise the evidence as a JSON document, which `read_document` can read."""
     text = _json(evidence)
     if len(text) <= MOST_SAVED:
         return text
@@ -76,12 +76,12 @@ def saved(evidence: Evidence) -> str:
 
 
 def packed(document: str) -> str:
-    """A saved document in few characters, to be carried in a result."""
+    """Compress a saved document to base64 text, so that a result can carry it."""
     return base64.b64encode(zlib.compress(document.encode(), 6)).decode()
 
 
 def unpacked(text: str) -> str:
-    """The document again; empty when there is none."""
+    """Decompress the text that `packed` returned; empty text gives an empty document."""
     return zlib.decompress(base64.b64decode(text)).decode() if text else ""
 
 
@@ -93,7 +93,7 @@ def _json(evidence: Evidence) -> str:
 
 def _each_word(value: Any, word: Callable[[str], str], name: str = "") -> Any:
     if isinstance(value, str):
-        # Instructions are base64 or nothing, which the analysis checks; their letters mean no secret.
+        # Instructions are base64 or empty, which the analysis checks. What looks like a secret in them is none.
         return value if name in {"instructions", "schema"} else word(value)
     if isinstance(value, dict):
         return {key: _each_word(each, word, str(key)) for key, each in value.items()}

@@ -1,8 +1,10 @@
 """
-What a return code does to the chain (`net/sched/cls_bpf.c`, `net/core/dev.c` and `include/uapi/linux/pkt_cls.h` of Linux).
+Holds the table of what a return code does to the chain; `handlers.tc.returns` computes what a program can return.
+
+Sources: `net/sched/cls_bpf.c`, `net/core/dev.c` and `include/uapi/linux/pkt_cls.h` of Linux.
 
 The Agent sees a packet on a hook if and only if nothing that can end the chain runs before it. A drop ends the chain
-too, but there is no packet any more that the Agent should have seen.
+too, but it does not count: after it there is no packet that the Agent should have seen.
 """
 
 from __future__ import annotations
@@ -19,23 +21,23 @@ NAMES = {-1: "UNSPEC", 0: "OK", 1: "RECLASSIFY", 2: "SHOT", 3: "PIPE", 4: "STOLE
 }
 TCX_NAMES = {-1: "NEXT", 0: "PASS", 2: "DROP", 7: "REDIRECT"}
 _ACCEPTS = frozenset((0, 4, 8))
-"""OK lets the packet go and asks nobody else; STOLEN and TRAP take it away."""
+"""OK accepts the packet, and no later entry runs; STOLEN and TRAP take the packet away."""
 _REDIRECT, _DROP = 7, 2
 _DIRECT = frozenset((-1, 0, 2, 4, 7, 8))
-"""All other codes, PIPE too, mean UNSPEC to a direct-action filter (cls_bpf.c: cls_bpf_exec_opcode)."""
+"""Codes of a direct-action filter. All others, PIPE too, mean UNSPEC to it (cls_bpf.c: cls_bpf_exec_opcode)."""
 _TCX = frozenset((-1, 0, 2, 7))
-"""All other codes mean NEXT (`include/net/tcx.h`: tcx_action_code)."""
+"""Codes of tcx programs. All others mean NEXT (`include/net/tcx.h`: tcx_action_code)."""
 
 
 class Effect(StrEnum):
-    """What becomes of a packet that reaches an entry, for whoever comes after it. The later, the worse."""
+    """What an entry does to the packets that later entries should see. Members are ordered from best to worst."""
 
     CONTINUES = "goes on"
-    """Whatever is not dropped is seen by the next one."""
+    """The next entry sees every packet that is not dropped."""
     PASSES = "goes over to the other device"
     """What a netkit program passes goes on to the hooks of the other device (`drivers/net/netkit.c`: netkit_xmit)."""
     REDIRECTS = "redirects some"
-    """Some packets are sent elsewhere, others go on."""
+    """Some packets are redirected; the others reach the next entry."""
     MATCHES = "ends what it matches"
     """A filter that ends the chain for the packets that it matches, and for no others."""
     UNKNOWN = "cannot be told"
@@ -43,7 +45,7 @@ class Effect(StrEnum):
 
 
 def effect(entry: Entry, returns: Returns) -> Effect:
-    """What this entry does, given what its program can return."""
+    """Return the effect of an entry, given what its program can return."""
     if entry.skip_sw:
         return Effect.CONTINUES
     if entry.kind != "bpf":
@@ -57,12 +59,12 @@ def effect(entry: Entry, returns: Returns) -> Effect:
 
 
 def of_codes(attachment: Attachment, codes: Iterable[int]) -> Effect:
-    """What a program does that returns these codes and no others."""
+    """Return the effect of a program that returns only these codes."""
     return _of_program(attachment, Returns(frozenset(codes)))
 
 
 def names(entry: Entry, returns: Returns) -> str:
-    """`OK, SHOT, via tail call: UNSPEC`, or that it cannot be told; for people."""
+    """Describe for people what an entry can return: `OK, SHOT, via tail call: UNSPEC`, or `cannot tell`."""
     if entry.kind != "bpf":
         return ", ".join(entry.actions) or "no action"
     known = TCX_NAMES if entry.attachment is not Attachment.FILTER else NAMES
@@ -81,7 +83,7 @@ def names(entry: Entry, returns: Returns) -> str:
 
 
 def _of_program(attachment: Attachment, returns: Returns) -> Effect:
-    """Of a direct-action filter, and of tcx and netkit."""
+    """Effect of a direct-action filter, and of tcx and netkit programs."""
     understood = _DIRECT if attachment is Attachment.FILTER else _TCX
     codes = {code if code in understood else -1 for code in returns.all} | ({-1} if returns.negative else set())
     netkit = attachment is Attachment.NETKIT
@@ -99,7 +101,7 @@ def _of_program(attachment: Attachment, returns: Returns) -> Effect:
 
 
 def _of_class(entry: Entry, returns: Returns) -> Effect:
-    """Of a filter whose program gives a class: 0 is no match, and whatever matches goes to the filter's actions."""
+    """Effect of a filter whose program returns a class: 0 is no match; a match runs the filter's actions."""
     if _goes_on(entry) or (returns.known and returns.all == {0} and not returns.negative):
         return Effect.CONTINUES
     matches_all = returns.known and 0 not in returns.all
@@ -109,7 +111,7 @@ def _of_class(entry: Entry, returns: Returns) -> Effect:
 
 
 def _of_filter(entry: Entry) -> Effect:
-    """Of flower, u32, matchall and their like: a match ends the chain unless its actions say otherwise."""
+    """Effect of flower, u32, matchall and similar filters: a match ends the chain unless its actions say otherwise."""
     if _goes_on(entry):
         return Effect.CONTINUES
     return Effect.ENDS if entry.kind == "matchall" else Effect.MATCHES
@@ -117,11 +119,11 @@ def _of_filter(entry: Entry) -> Effect:
 
 def _goes_on(entry: Entry) -> bool:
     """
-    Whether what matches goes on to the next filter or is dropped, and nothing else.
+    Return whether every packet that matches either goes on to the next filter or is dropped.
 
-    Actions run one after another as long as each says `pipe`; `continue` is no verdict (`net/sched/act_api.c`:
-    tcf_action_exec). Some say one thing or another, packet by packet (`police drop/ok`); eBPF says what it likes, and what
-    is redirected is gone whatever is said.
+    Actions run one after another as long as each returns `pipe`; `continue` is no verdict (`net/sched/act_api.c`:
+    tcf_action_exec). Some actions return one of two controls for each packet (`police drop/ok`). An eBPF action can
+    return any control. A redirected packet is gone, whatever control the action returns.
     """
     for action in entry.actions:
         kind, *words = action.split()

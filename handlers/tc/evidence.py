@@ -1,8 +1,8 @@
 """
-What the kernel of one node knows about packet classifiers: `csm.tc-evidence/1`.
+The state of packet classifiers in the kernel of one node, as data: the document `csm.tc-evidence/1`.
 
-The collector prints this document on the node, so everything in it is foreign: bounded here, and redacted before it is
-shown. Facts are tri-state: `None` means *not seen*, and `unseen` says why. Nothing in here is a judgement.
+The collector prints this document on the node, so its content is untrusted: it is bounded here, and redacted before it
+is shown. Facts are tri-state: `None` means *not seen*, and `unseen` says why. The document holds no judgement.
 """
 
 from __future__ import annotations
@@ -19,33 +19,36 @@ from pydantic import BaseModel, ConfigDict, Field
 MOST_NAME = 256
 
 LOAD_64 = 0x18
-"""The instruction that loads 64 bits, in two slots. From one of these sources, it loads a map."""
+"""Opcode of the instruction that loads 64 bits and takes two slots."""
 MAP_SOURCES = (1, 2, 5, 6)
+"""The source registers of that instruction for which it loads a map."""
 
 
 class Seen(BaseModel):
-    """The base of everything in the document: immutable, and patient with what a newer collector adds."""
+    """Base class of the document's models: immutable. Ignores unknown fields, which a newer collector may add."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
 class Attachment(StrEnum):
-    """How a program or filter is attached to a hook. A chain's order says which runs first: tcx before any filter."""
+    """How a program or filter is attached to a hook. A chain is in execution order: tcx runs before any filter."""
 
     NETKIT = "netkit"
-    """Runs while a packet goes over to the other device of the pair: after this one's egress, before that one's
-    ingress. Both devices of a pair list it, so a program is at the end of an egress chain and the start of an ingress one."""
+    """
+    Runs while a packet passes to the other device of the pair: after this device's egress, before the other device's
+    ingress. Both devices list the program, so it is at the end of an egress chain and at the start of an ingress chain.
+    """
     TCX = "tcx"
     FILTER = "filter"
     """A classic filter of clsact."""
 
 
 class Entry(Seen):
-    """One thing in the chain of a hook."""
+    """One entry in the chain of a hook: a filter, or a tcx or netkit program."""
 
     attachment: Attachment
     kind: str = Field(default="bpf", max_length=MOST_NAME)
-    """Of a filter: `bpf`, `flower`, `u32`, `matchall`, …; of tcx and netkit: `bpf`."""
+    """Kind of a filter: `bpf`, `flower`, `u32`, `matchall`, …; always `bpf` for tcx and netkit."""
     pref: int | None = None
     """Priority; filters only. A smaller number runs earlier."""
     handle: int | None = None
@@ -55,14 +58,14 @@ class Entry(Seen):
     program: int | None = None
     """The id of its eBPF program, a key of `Evidence.programs`."""
     name: str = Field(default="", max_length=MOST_NAME)
-    """As the filter is named by whoever attached it; tcx and netkit have none of their own."""
+    """Name that the filter was attached with; tcx and netkit entries have no name of their own."""
     direct_action: bool | None = None
     actions: tuple[str, ...] = ()
-    """Actions attached to a filter that is not direct-action, as kind and control: `gact drop`, `mirred egress mirror pipe`, …"""
+    """Actions of a filter without direct-action, as kind and control: `gact drop`, `mirred egress mirror pipe`, …"""
     skip_sw: bool = False
-    """Whether the filter is for hardware alone: then the kernel does not run it."""
+    """Whether the filter is for hardware only, so that the kernel does not run it."""
     shared: bool = False
-    """Whether the filter is in a block that several devices have, to which none can be added by the name of one."""
+    """Whether the filter is in a block that devices share. No filter can be added to it by the name of one device."""
 
 
 class Device(Seen):
@@ -71,19 +74,19 @@ class Device(Seen):
     name: str = Field(max_length=MOST_NAME)
     index: int
     kind: str = Field(default="", max_length=MOST_NAME)
-    """`veth`, `bridge`, `netkit`, … as netlink says it; empty for plain devices."""
+    """The kind that netlink reports: `veth`, `bridge`, `netkit`, …; empty for plain devices."""
     up: bool | None = None
     clsact: bool | None = None
     qdisc: str = Field(default="", max_length=MOST_NAME)
-    """What holds its classic filters: `clsact`, the older `ingress` (in whose place clsact cannot be made), or nothing."""
+    """Qdisc that holds the classic filters: `clsact`, the older `ingress` (which excludes clsact), or empty."""
     link: int | None = None
-    """The index of the device that it is tied to: the peer of a veth, in its own namespace."""
+    """Index of the device that this one is tied to, such as the peer of a veth, in that device's own namespace."""
     ingress: tuple[Entry, ...] | None = None
     egress: tuple[Entry, ...] | None = None
     tcx_seen: bool | None = None
     """
-    Whether tcx and netkit programs could be listed. `True` also on a kernel that has no tcx, where there are none;
-    `False`: not seen, so what the chain holds is not all, and `unseen` says why.
+    Whether tcx and netkit programs could be listed. `True` also on a kernel without tcx, where there are none.
+    `False`: not seen, so the chain may be incomplete, and `unseen` says why.
     """
     unseen: tuple[str, ...] = ()
 
@@ -93,14 +96,14 @@ class Namespace(Seen):
 
     inode: int
     host: bool = False
-    """Whether it is the one of process 1 of the host."""
+    """Whether this is the network namespace of the host's process 1."""
     pids: tuple[int, ...] = ()
-    """A few of its processes."""
+    """The pids of a few of its processes."""
     name: str = Field(default="", max_length=MOST_NAME)
-    """Of its first process, or of a named namespace; for people."""
+    """Name for people: that of its first process, or of a named namespace."""
     devices: tuple[Device, ...] = ()
     vanished: tuple[str, ...] = ()
-    """Devices that were there first and gone before all was read: nothing is known of them, and nothing need be."""
+    """Names of devices that disappeared while the namespace was read. They need no verdict."""
     unseen: tuple[str, ...] = ()
 
 
@@ -112,24 +115,27 @@ class Program(Seen):
     name: str = Field(default="", max_length=MOST_NAME)
     tag: str = Field(default="", max_length=32)
     instructions: str | None = None
-    """Its translated instructions in base64, eight bytes each, in the node's byte order; `None` when hidden."""
-    """A `call` in them keeps its offset in `off` when it is to a function of the program (source register 1)."""
+    """
+    Translated instructions in base64, eight bytes each, in the node's byte order; `None` when hidden.
+
+    A `call` of one of the program's own functions (source register 1) keeps its offset in `off`.
+    """
     same_as: int | None = None
-    """The program whose instructions are the same but for the maps that they load: read `Evidence.program`."""
+    """Id of the program whose instructions are the same except for the maps that they load: use `Evidence.program`."""
     loads: tuple[int, ...] = ()
-    """The ids of the maps that its instructions load, in their order."""
+    """Ids of the maps that the instructions load, in the order of the instructions."""
     calls: Mapping[int, str] = {}
     """
-    Helper functions by the index of the calling instruction, where the kernel shows them: `bpf_redirect`, `bpf_tail_call`,
-    or what the verifier put in a helper's place. With `same_as`, read `Evidence.program`.
+    Names of helper functions by the index of the calling instruction, where the kernel shows them: `bpf_redirect`,
+    `bpf_tail_call`, or the function that the verifier put in a helper's place. With `same_as`, use `Evidence.program`.
     """
     maps: tuple[int, ...] = ()
     replaced_by: tuple[int, ...] = ()
-    """Programs that replace functions of this one (freplace), so that its instructions do not tell what it does."""
+    """Programs that replace functions of this one (freplace). Its instructions then do not show what it does."""
     unseen: tuple[str, ...] = ()
 
     def code(self) -> bytes:
-        """Its instructions as bytes. Raises `ValueError` when they are no base64; empty when they are hidden."""
+        """Return the instructions as bytes; empty when they are hidden. Raises `ValueError` for invalid base64."""
         try:
             return base64.b64decode(self.instructions or "", validate=True)
         except binascii.Error:
@@ -146,7 +152,7 @@ class ProgramArray(Seen):
 
 
 class Setting(Seen):
-    """One setting of the Agent, as its running process has it."""
+    """One setting of the running Agent process."""
 
     value: str = Field(max_length=1024)
     key: str = Field(max_length=MOST_NAME)
@@ -162,11 +168,13 @@ class AgentSeen(Seen):
     running: Mapping[str, int] = {}
     """Its processes by name, with their pids: `system-probe`, `security-agent`, `agent`."""
     settings: Mapping[str, Setting] = {}
-    """By the name of the setting, whatever key set it: `runtime_security.enabled`, `network.enabled`,
+    """
+    By the setting's name, which is the same for the old and the new key: `runtime_security.enabled`, `network.enabled`,
     `network.classifier_priority`, `network.classifier_handle`, `network.raw_classifier_handle`,
-    `network.ingress.enabled`, `network.raw_packet.enabled`, `network.lazy_interface_prefixes`, `ebpfless.enabled`."""
+    `network.ingress.enabled`, `network.raw_packet.enabled`, `network.lazy_interface_prefixes`, `ebpfless.enabled`.
+    """
     settings_seen: bool | None = None
-    """False when neither environment nor files could be read: an absent setting then is not a default."""
+    """False when neither environment nor files could be read. A missing setting then does not mean the default."""
     unseen: tuple[str, ...] = ()
 
 
@@ -178,14 +186,14 @@ class ClusterDaemonSet(Seen):
 
 
 class Cluster(Seen):
-    """What the cluster tells without any exec. `None`: not seen."""
+    """Facts from the cluster's API, read without any exec. `None`: not seen."""
 
     namespace: str = Field(default="", max_length=MOST_NAME)
     daemon_sets: tuple[ClusterDaemonSet, ...] | None = None
     cilium: Mapping[str, str] | None = None
-    """Those of Cilium's settings that concern its programs, from `cilium-config`; empty without Cilium."""
+    """Cilium settings that concern its programs, from `cilium-config`; empty without Cilium."""
     unseen: tuple[str, ...] = ()
-    """Why something was not seen. It takes nothing from what was seen on the node."""
+    """Why facts of the cluster were not seen. This does not affect the facts from the node."""
 
 
 class Evidence(Seen):
@@ -193,25 +201,30 @@ class Evidence(Seen):
 
     schema_: Literal["csm.tc-evidence/1"] = Field(default="csm.tc-evidence/1", alias="schema")
     collector: Literal["python", "tools"] = "python"
-    """`tools`: from `tc -j` and `bpftool -j`, which see less."""
+    """`python`: the collector program. `tools`: `tc -j` and `bpftool -j`, which see less."""
     byte_order: Literal["little", "big"] = "little"
     kernel: str = Field(default="", max_length=MOST_NAME)
     tcx: bool | None = None
-    """Whether the kernel knows tcx. `None`: not seen."""
+    """Whether the kernel supports tcx. `None`: not seen."""
     duration_s: float = 0.0
     agent: AgentSeen = AgentSeen()
     cluster: Cluster | None = None
     """`None` where there is no cluster."""
     namespaces: tuple[Namespace, ...] = ()
     vanished: int = 0
-    """How many namespaces were gone before they were read."""
+    """Number of namespaces that were gone before they were read."""
     programs: Mapping[int, Program] = {}
     program_arrays: Mapping[int, ProgramArray] = {}
     unseen: tuple[str, ...] = ()
     """What could not be seen at all, and why: sentences for people."""
 
     def program(self, number: int) -> Program | None:
-        """A program with its instructions and calls, also where the document gives them once for many; where they count."""
+        """
+        Return a program with its instructions and calls; `None` when the document does not hold it.
+
+        Instructions that the document stores once for many programs (`same_as`) are filled in. They are left out when
+        other programs replace functions of this one, because they then do not show what it does.
+        """
         found = self.programs.get(number)
         if found is not None and found.replaced_by:
             by = ", ".join(map(str, found.replaced_by[:5]))
@@ -229,7 +242,7 @@ class Evidence(Seen):
 
 
 def _with_maps(code: bytes, loads: Sequence[int], byte_order: Literal["little", "big"]) -> bytes:
-    """Instructions that load these maps, where others are loaded. What has too few or too many is left as it is."""
+    """The instructions with the loaded maps replaced by `loads`, in order. Excess loads or ids are left as they are."""
     found = bytearray(code)
     opcodes, numbers = code[::8], iter(loads)
     index = opcodes.find(LOAD_64)

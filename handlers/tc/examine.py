@@ -1,4 +1,4 @@
-"""`tc` for one Agent: collect the evidence of its node, and judge it."""
+"""`tc` for one Agent: collects the evidence of its node and judges it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def examine(agent: Agent, executor: Executor, clock: Clock, *, settings: C
     """
     Collect one Agent's evidence and judge it.
 
-    Every failure of the Agent or of the way to it becomes the result; nothing is raised but cancellation.
+    A failure of the Agent or of the connection to it becomes the result. Only cancellation is raised.
     """
     began = clock.monotonic()
     if agent.phase != "Running":
@@ -33,5 +33,5 @@ async def examine(agent: Agent, executor: Executor, clock: Clock, *, settings: C
             invocations=collected.invocations,
             took=took,
         )
-    # A large node's programs take a second to analyse; nobody else waits for that.
+    # The analysis takes about a second for a large node, so it runs in a thread, off the event loop.
     return await asyncio.to_thread(result_of, agent, collected.evidence, invocations=collected.invocations, took=took)

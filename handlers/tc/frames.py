@@ -1,4 +1,4 @@
-"""What is known at one point of a function: its registers, and what it has put on its stack."""
+"""The abstract state at one point of a function: its registers and the contents of its stack."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STACK_BYTES = 512
 
 
 class Frame:
-    """Mutable; `copy` before it goes two ways."""
+    """Registers and stack of one function. Mutable: `copy` it before paths divide."""
 
     __slots__ = ("escaped", "registers", "slots")
 
@@ -30,18 +30,18 @@ class Frame:
         self.registers: list[Value] = [arguments.get(number, _UNSET) for number in range(REGISTERS)]
         self.registers[FRAME] = StackPointer(0)
         self.slots: dict[int, tuple[int, Value]] = {}
-        """Size and value by offset, never overlapping."""
+        """Offset -> size in bytes and value. Slots never overlap."""
         self.escaped = False
-        """Whether an address of the stack may be where it is no longer recognised."""
+        """Whether a stack address may be held where it is not tracked as one."""
 
     def copy(self) -> Frame:
-        """Another one that is equal."""
+        """Return an independent copy."""
         new = Frame.__new__(Frame)
         new.registers, new.slots, new.escaped = list(self.registers), dict(self.slots), self.escaped
         return new
 
     def absorb(self, other: Frame, *, widen: bool) -> bool:
-        """Become what is true of both. Whether anything changed; with `widen`, what changes becomes unknown."""
+        """Join with another frame, in place. Return whether anything changed. `widen`: what changes becomes unknown."""
         changed = self.escaped < other.escaped
         self.escaped |= other.escaped
         for number, (old, new) in enumerate(zip(self.registers, other.registers, strict=True)):
@@ -67,7 +67,7 @@ class Frame:
         return changed
 
     def forget_memory(self) -> None:
-        """Somebody may have written anywhere on the stack."""
+        """Discard the contents of the stack, after a write or a call that may have changed any part of it."""
         self.slots.clear()
 
     def store(self, address: Value, offset: int, size: int, value: Value) -> None:
@@ -107,12 +107,12 @@ class Frame:
 
 
 def _forgets_stack(old: Value, new: Value) -> bool:
-    """Whether joining these loses sight of an address of the stack."""
+    """Return whether joining these two values loses track of a stack address."""
     return isinstance(old, StackPointer) != isinstance(new, StackPointer)
 
 
 def _widened(old: Value, joined: Value) -> Value:
-    """A value that keeps changing in a loop: its constants are kept, the rest is given up."""
+    """Widen a value that keeps changing in a loop: keep its constants, and make the rest unknown."""
     if isinstance(joined, MapPointer | StackPointer):
         return joined
     kept = old.constants if isinstance(old, Number) else frozenset[int]()

@@ -1,7 +1,7 @@
 """
-What the kernel's helpers return, where that is known and matters (`net/core/filter.c` of Linux).
+Return values of the kernel's eBPF helpers, where they are known and matter (`net/core/filter.c` of Linux).
 
-Redirecting helpers give TC_ACT_REDIRECT, or TC_ACT_SHOT when they are called with flags that they refuse.
+Redirecting helpers return TC_ACT_REDIRECT, or TC_ACT_SHOT when they are called with flags that they refuse.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _ERRORS = frozenset(
         "bpf_ringbuf_output",
     )
 )
-"""These return 0 or a negative error number."""
+"""Helpers that return 0 or a negative error number."""
 
 
 def result_of(name: str) -> Number:
-    """What register 0 may hold after the helper of that name; an empty name is a helper that was not found out."""
+    """Return what register 0 may hold after a call of this helper. An empty name: the helper was not identified."""
     if name in _REDIRECTS:
         return Number(frozenset((7, 2)))
     why = f"the result of {name}" if name else "the result of a helper that could not be named"

@@ -1,9 +1,9 @@
 """
-The decision for one hook: a device, and a direction.
+Judges one hook, which is one direction of one device.
 
     The Agent sees a packet on a hook if and only if no program that can end the chain runs before its own.
 
-Every ruling names a finding code of `handlers.agent.findings.TC`; a hook without one is fine.
+Every ruling names a finding code of `handlers.agent.findings.TC`. A hook without rulings has no problem.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Direction = Literal["ingress", "egress"]
 DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
 _HAS_TCX = (6, 6)
 _IP = frozenset((3, 0x0800, 0x86DD, 0x8100, 0x88A8))
-"""Protocols of filters that packets of interest may have: all, IPv4, IPv6, and VLAN tags around them."""
+"""Protocols of filters that match packets of interest: all, IPv4, IPv6, and VLAN tags around them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One entry of a chain, and what was found out about it."""
+    """One entry of a chain with its analysis: owner, return codes and effect."""
 
     entry: Entry
     program: Program | None
@@ -38,27 +38,27 @@ class Link:
     returns: Returns
     effect: Effect
     name: str = ""
-    """Its name without the device's, as some put it in."""
+    """Name without the device's name, which some vendors append."""
     by_table: bool = False
-    """Whether the effect is the vendor table's word, since the instructions do not tell."""
+    """Whether the effect comes from the vendor table, because the instructions do not show it."""
 
     @property
     def who(self) -> str:
-        """Whose it is, for people."""
+        """The owner, for people."""
         if self.own:
             return "the Agent"
         return self.vendor.name if self.vendor else "unknown"
 
     @property
     def what(self) -> str:
-        """Its program or kind, for people; the same on every device."""
+        """Name of the program or kind of the filter, for people; the same on every device."""
         if self.own:
             return agents_own.short_name(self.entry, self.program)
         return self.name if self.entry.kind == "bpf" and self.name else f"{self.entry.kind} {self.name}".strip()
 
     @property
     def codes(self) -> str:
-        """What it can return, for people."""
+        """Codes that it can return, for people."""
         said = names(self.entry, self.returns)
         if self.by_table and self.vendor and self.vendor.codes is not None:
             table = names(self.entry, Returns(self.vendor.codes))
@@ -68,7 +68,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What is wrong on a hook, and because of which entry."""
+    """One problem on a hook: the finding code, and the entry that causes it."""
 
     code: str
     link: Link | None = None
@@ -87,7 +87,7 @@ class Hook:
 
     @property
     def attached(self) -> bool:
-        """Whether it has them."""
+        """Whether the Agent has filters here."""
         return any(link.own for link in self.links)
 
 
@@ -102,10 +102,10 @@ class HookJudge:
 
     def judge(self, device: Device, direction: Direction, *, priority: int | None, watched: bool | None = None) -> Hook:
         """
-        The decision for one hook.
+        Judge one hook.
 
-        `priority` is the Agent's where it has no filter that says it; `watched` says whether it is known to attach in
-        this direction at all.
+        `priority` is the Agent's priority, used where it has no filter on the hook. `watched` says whether the Agent
+        attaches filters to ingress at all, and is used where its settings do not show that. `None`: not known.
         """
         expected = self._expected(device, direction, watched)
         entries = device.ingress if direction == "ingress" else device.egress
@@ -120,7 +120,7 @@ class HookJudge:
         return Hook(direction, links, tuple(rulings), expected)
 
     def links(self, entries: Sequence[Entry], device: str = "") -> tuple[Link, ...]:
-        """The chain in the order in which it runs; equal priorities stay as the kernel listed them."""
+        """Return the chain in execution order. Entries of equal priority keep the kernel's order."""
         return tuple(self._link(entry, device) for entry in _in_order(entries))
 
     def _link(self, entry: Entry, device: str) -> Link:
@@ -156,7 +156,7 @@ class HookJudge:
     def _missing(
         self, device: Device, links: Sequence[Link], expected: bool | None, priority: int | None
     ) -> list[Ruling]:
-        """Why the Agent's filters are not where they should be, as far as the chain tells."""
+        """Rulings for missing filters of the Agent, with the reason as far as the chain shows it."""
         own = [link for link in links if link.own]
         if not expected or not all(agents_own.is_raw(link.entry, link.program) for link in own):
             return []
@@ -175,7 +175,7 @@ class HookJudge:
 
 
 def _in_order(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Tcx before filters, filters by chain and priority; a netkit program is where it is listed, at one end."""
+    """Sort tcx before filters, filters by chain and priority. A netkit program stays at the end where it is listed."""
     started = [entry.attachment is not Attachment.NETKIT for entry in entries]
 
     def rank(numbered: tuple[int, Entry]) -> tuple[int, int, int]:
@@ -207,7 +207,11 @@ def _judged(links: Sequence[Link], priority: int | None, *, expected: bool) -> l
 
 
 def _runs_before(number: int, links: Sequence[Link], priority: int | None) -> bool | None:
-    """Where there is no filter of the Agent: whether this would run before it. Of equals, either may be first."""
+    """
+    Return whether this entry would run before the Agent's filter, on a hook without one; `None`: not known.
+
+    At equal priority either can run first, so the entry counts as before.
+    """
     entry = links[number].entry
     if entry.attachment is Attachment.NETKIT:
         return not any(link.entry.attachment is not Attachment.NETKIT for link in links[:number])
@@ -250,7 +254,7 @@ def _undecided(link: Link) -> list[Ruling]:
 
 
 def _concerns(entry: Entry, links: Sequence[Link]) -> bool:
-    """Whether packets of interest can come by it: of an IP protocol, and in a chain that is run."""
+    """Return whether packets of interest can reach the entry: an IP protocol, and a chain that is run."""
     if entry.protocol is not None and entry.protocol not in _IP:
         return False
     jumps = any("goto" in action for link in links for action in link.entry.actions)

@@ -1,8 +1,8 @@
 """
-eBPF instructions as the kernel dumps them (`Documentation/bpf/standardization/instruction-set.rst` of Linux).
+Decodes eBPF instructions as the kernel dumps them.
 
-Only reading: eight bytes become one `Instruction`, and a load of 64 bits keeps both of its slots, so that indices
-are the kernel's.
+Source: `Documentation/bpf/standardization/instruction-set.rst` of Linux. Every eight bytes become one `Instruction`. A
+64-bit load keeps both of its slots, so that indices equal the kernel's.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import struct
 from typing import Literal, NamedTuple
 
 MOST_INSTRUCTIONS = 1_000_000
-"""What the verifier accepts at most (`include/linux/bpf.h`: BPF_COMPLEXITY_LIMIT_INSNS)."""
+"""The most that the verifier accepts (`include/linux/bpf.h`: BPF_COMPLEXITY_LIMIT_INSNS)."""
 REGISTERS = 12
-"""R0 to R10, and the one that the kernel keeps for its own rewriting (`BPF_REG_AX`)."""
+"""R0 to R10, and the register that the kernel uses when it rewrites programs (`BPF_REG_AX`)."""
 FRAME, CALL_ARGUMENTS = 10, range(1, 6)
 
 LD, LDX, ST, STX, ALU, JMP, JMP32, ALU64 = range(8)
-"""Classes: the lowest three bits of the opcode."""
+"""Instruction classes: the lowest three bits of the opcode."""
 MODE_IMM, MODE_ABS, MODE_IND, MODE_MEM, MODE_MEMSX, MODE_ATOMIC = 0x00, 0x20, 0x40, 0x60, 0x80, 0xC0
-"""Modes of loads and stores. In dumps, ABS and IND of LDX stand for loads that may fault."""
+"""Modes of loads and stores. In dumps, ABS and IND of class LDX are loads that may fault."""
 SIZES = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}
 ADD, SUB, MUL, DIV, OR, AND, LSH, RSH, NEG, MOD, XOR, MOV, ARSH, END = (0x10 * number for number in range(14))
 JA, JEQ, JGT, JGE, JSET, JNE, JSGT, JSGE, CALL, EXIT, JLT, JLE, JSLT, JSLE, JCOND, TAIL_CALL = (
@@ -32,7 +32,7 @@ FUNC_TAIL_CALL = 12
 
 
 class Instruction(NamedTuple):
-    """One slot."""
+    """One slot of eight bytes."""
 
     opcode: int
     destination: int
@@ -43,17 +43,17 @@ class Instruction(NamedTuple):
 
     @property
     def kind(self) -> int:
-        """Its class."""
+        """The instruction class."""
         return self.opcode & 0x07
 
     @property
     def operation(self) -> int:
-        """Of arithmetic and jumps."""
+        """The operation, of arithmetic and jumps."""
         return self.opcode & 0xF0
 
     @property
     def mode(self) -> int:
-        """Of loads and stores."""
+        """The mode, of loads and stores."""
         return self.opcode & 0xE0
 
     @property
@@ -68,16 +68,16 @@ class Instruction(NamedTuple):
 
     @property
     def wide(self) -> bool:
-        """Whether it is the first slot of a load of 64 bits."""
+        """Whether this is the first slot of a 64-bit load."""
         return self.opcode == LOAD_64
 
 
 class Malformed(ValueError):
-    """Bytes that are no instructions."""
+    """The bytes are not valid instructions."""
 
 
 def decode(code: bytes, byte_order: Literal["little", "big"] = "little") -> list[Instruction]:
-    """All slots of a program. Raises `Malformed`."""
+    """Decode all slots of a program. Raises `Malformed`."""
     if not code or len(code) % 8:
         raise Malformed("its instructions are not a multiple of eight bytes")
     if len(code) // 8 > MOST_INSTRUCTIONS:

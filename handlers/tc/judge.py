@@ -1,9 +1,9 @@
 """
-The decision for one Agent, from its evidence alone.
+Judges one Agent, from its evidence only.
 
-First whether there is anything to judge (an Agent without network detections has no filters), then every hook of
-every device, then what only shows when all are looked at: the race of old Agents, filters that are nowhere, devices
-unlike their siblings. What was not seen is a finding of its own, and never green.
+The steps: check whether there is anything to judge (an Agent without network detections has no filters); judge every
+hook of every device; then judge what only shows across all devices: the race of old Agents, an Agent without any
+filter, devices that differ from their siblings. What was not seen is a finding of its own, and never a pass.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST_LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One finding code, with all that it rests on."""
+    """One finding code with its detail, evidence lines and chain entries."""
 
     code: str
     detail: str = ""
@@ -36,35 +36,35 @@ class Found:
 
     @property
     def rank(self) -> tuple[int, int, str]:
-        """The worst first."""
+        """Sort key that puts the worst first."""
         kind = KINDS[self.code]
         return -kind.verdict.badness, -kind.severity.badness, self.code
 
 
 @dataclass(frozen=True, slots=True)
 class NodeJudgement:
-    """What the evidence of one Agent comes to."""
+    """The judgement of one Agent's evidence."""
 
     settings: AgentSettings
     priority: int | None
-    """The Agent's, as its filters have it, or else as its settings say."""
+    """The Agent's priority: that of its attached filters, or else that of its settings."""
     found: tuple[Found, ...] = ()
     groups: tuple[Group, ...] = ()
     answers: tuple[str, ...] = ()
-    """The documentation's checklist, answered."""
+    """Answers to the documentation's checklist."""
     links: tuple[Link, ...] = field(default=(), repr=False)
-    """Whatever stands in any chain."""
+    """All entries of all chains."""
     plugins: tuple[str, ...] = ()
-    """What the cluster says of its network plugins, in lines."""
+    """Lines about the cluster's network plugins."""
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of what was found; nothing found is a pass."""
+        """The worst verdict of the findings; `pass` without findings."""
         return max((KINDS[each.code].verdict for each in self.found), key=lambda v: v.badness, default=Verdict.PASS)
 
 
 def judge(evidence: Evidence, version: AgentVersion | None) -> NodeJudgement:
-    """The decision. `version` is the Agent's, from wherever it is known."""
+    """Judge the evidence. `version` is the Agent's version, from any source; `None`: not known."""
     return _Judge(evidence, version).judgement()
 
 
@@ -97,7 +97,7 @@ class _Judge:
         )
 
     def _nothing_to_judge(self) -> str | None:
-        """Why this Agent has no filters, when that is certain. A filter that is there proves the contrary."""
+        """Return the finding code for why the Agent certainly has no filters. An attached filter rules that out."""
         if self._own:
             return None
         if self._settings.ebpfless:
@@ -121,7 +121,7 @@ class _Judge:
         ]
 
     def _watches_ingress(self) -> bool | None:
-        """What the filters tell of a setting whose default is not known for this version."""
+        """Derive from attached filters whether the Agent watches ingress, if the version's default is not known."""
         directions = {direction for direction, _ in self._own}
         if "ingress" in directions:
             return True
@@ -151,7 +151,7 @@ class _Judge:
                 for ruling in hook.rulings:
                     by_code.setdefault(ruling.code, []).append((each, hook.direction, ruling))
         if not self._own:
-            # Where there is none at all, it is no matter of single devices, and nobody was seen to remove any.
+            # Without any filter on the node, `tc.not_attached` reports it, not single devices; and no removal was seen.
             by_code.pop("tc.missing", None)
             by_code.pop("tc.removed", None)
         return [self._summed_up(code, rulings) for code, rulings in by_code.items()]
@@ -199,7 +199,7 @@ class _Judge:
             return (
                 [Found("tc.race", detail, evidence[:_MOST_LINES], tuple(prone[:5]))] if is_racy(self._version) else []
             )
-        # A filter of the Agent at another priority than 1 is of a version that has the race no more.
+        # An Agent whose filters have another priority than 1 is of a version without the race.
         if self._own and self._priority != 1:
             return []
         return [Found("tc.version_unseen", detail, evidence[:_MOST_LINES])]
@@ -234,7 +234,7 @@ class _Judge:
         ]
 
     def _of_sight(self, devices: Sequence[JudgedDevice]) -> list[Found]:
-        """What kept us from seeing all."""
+        """Findings about what could not be seen."""
         found = []
         said = [*self._evidence.unseen]
         hosts = [namespace for namespace in self._evidence.namespaces if namespace.host]
@@ -261,7 +261,7 @@ def _plugins(cluster: Cluster | None) -> tuple[str, ...]:
 
 
 def _named(link: Link) -> str:
-    """`Cilium's cil_from_container`, for people."""
+    """Name an entry for people: `Cilium's cil_from_container`."""
     what = link.what[:60]
     if link.vendor is None:
         return f"{what} of an unknown vendor" if link.entry.kind == "bpf" else f"a {what} filter"
@@ -269,7 +269,7 @@ def _named(link: Link) -> str:
 
 
 def _all_named(links: Iterable[Link]) -> str:
-    """`Cilium (cil_from_container, cil_to_container)`, for people."""
+    """Name several entries for people: `Cilium (cil_from_container, cil_to_container)`."""
     programs: dict[str, dict[str, None]] = {}
     for link in links:
         who = link.vendor.name if link.vendor else ("an unknown vendor" if link.entry.kind == "bpf" else "a filter")
@@ -278,7 +278,7 @@ def _all_named(links: Iterable[Link]) -> str:
 
 
 def _places(places: Iterable[tuple[JudgedDevice, Direction]]) -> str:
-    """`ingress of lxc1 and 211 more`."""
+    """Name directions and devices for people: `ingress of lxc1 and 211 more devices`."""
     devices = {id(each): each for each, _ in places}
     directions = " and ".join(dict.fromkeys(direction for _, direction in places))
     return f"{directions} of {_places_of(list(devices.values()))}"
@@ -296,7 +296,7 @@ def _some(names: Iterable[str], most: int) -> str:
 
 
 def _lines(rulings: Sequence[tuple[JudgedDevice, Direction, Ruling]], priority: int | None) -> tuple[str, ...]:
-    """One line for all devices on which the same entry does the same."""
+    """Evidence lines: one for all devices on which the same entry has the same effect, at most `_MOST_LINES`."""
     found: dict[str, list[str]] = {}
     for each, direction, ruling in rulings:
         found.setdefault(f"{direction}: {_told(ruling, priority)}", []).append(each.label)

@@ -1,4 +1,4 @@
-"""A judgement as the result of its Agent: findings with what to do, tables of devices, and the document to keep."""
+"""Turns a judgement into the Agent's result: findings with remediations, device tables, and the saved document."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HANDLES_FROM = 100
 def result_of(
     agent: Agent, evidence: Evidence, *, invocations: Sequence[Invocation] = (), took: float = 0.0
 ) -> AgentResult:
-    """What the evidence of one Agent comes to. Pure, and bounded: about ten seconds for the worst document."""
+    """Judge the evidence and return the Agent's result. Pure, and bounded: about ten seconds for the worst document."""
     version = versions.from_tag(evidence.agent.version or "") or versions.from_tag(agent.version or "")
     judgement = judge(evidence, version)
     findings = tuple(_finding(found, agent, version, judgement) for found in judgement.found)
@@ -60,7 +60,7 @@ def unjudged(
     invocations: Sequence[Invocation] = (),
     took: float = 0.0,
 ) -> AgentResult:
-    """The result of an Agent whose evidence could not be had."""
+    """Return the result of an Agent whose evidence could not be collected."""
     from handlers.remediation import remediate
 
     kind, version = KINDS[code], versions.from_tag(agent.version or "")
@@ -106,7 +106,7 @@ def _finding(found: Found, agent: Agent, version: AgentVersion | None, judgement
 
 
 def facts_of(found: Found, judgement: NodeJudgement) -> TcFacts:
-    """What the advice for a finding rests on."""
+    """Return the facts that the remediation of a finding uses."""
     vendors = {link.vendor.name: link.vendor for link in found.links if link.vendor}
     return TcFacts(
         current=judgement.priority,
@@ -126,9 +126,9 @@ def _is_old(setting: Setting | None) -> bool:
 
 def better_priority(links: Iterable[Link]) -> int | None:
     """
-    The priority at which the Agent's filters run before all that may end the chain; `None` when there is none.
+    Return the priority at which the Agent's filters run before every entry that may end the chain; `None` without one.
 
-    The default of 10 where that is enough, otherwise the largest one below the first that nobody else has.
+    That is the default of 10 where it is enough, otherwise the largest unused priority below the first such entry.
     """
     foreign = [link for link in links if not link.own]
     if any(link.entry.attachment is not Attachment.FILTER and link.effect in {Effect.ENDS, Effect.UNKNOWN} for link in foreign):  # fmt: skip
@@ -141,7 +141,7 @@ def better_priority(links: Iterable[Link]) -> int | None:
 
 
 def free_handles(links: Iterable[Link]) -> tuple[int, int]:
-    """Two handles that no filter has."""
+    """Return two handles that no filter uses."""
     used = {link.entry.handle for link in links}
     free = [number for number in range(_HANDLES_FROM, _HANDLES_FROM + len(used) + 2) if number not in used]
     return free[0], free[1]
@@ -185,5 +185,5 @@ def _effect(link: Link) -> str:
 
 
 def _shown(argv: Sequence[str]) -> tuple[str, ...]:
-    """The command for people: the collector's program itself is left out."""
+    """The command for people. A word of more than 200 characters, such as a program, is replaced by a placeholder."""
     return tuple(word if len(word) <= 200 else f"<{PurePosixPath(argv[0]).name} program>" for word in argv)

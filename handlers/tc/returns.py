@@ -1,8 +1,9 @@
 """
-What a program can return, from its instructions: what register 0 may hold at each exit.
+Computes what a program can return; `handlers.tc.effects` holds the table of what a return code does to the chain.
 
-Each program is walked (`handlers.tc.walk`), and its tail calls are followed through the program arrays that could be
-read. The answer holds every value that the program could return, and says so where it cannot tell.
+The result is what register 0 may hold at each exit. Each program is walked (`handlers.tc.walk`), and its tail calls are
+followed through the program arrays that could be read. The result holds every value that the program could return, and
+says so where other values cannot be excluded.
 """
 
 from __future__ import annotations
@@ -17,28 +18,28 @@ from handlers.tc.values import Number, anything, as_number, join
 from handlers.tc.walk import Own, Tail, Walk
 
 MOST_STEPS = 250_000
-"""Instructions walked for one program; a few seconds."""
+"""Limit of instructions walked for one program; takes a few seconds."""
 MOST_STEPS_OF_ALL = 1_000_000
-"""For all programs of a document, those that differ in their maps alone counted once, and their tail calls."""
+"""For all programs of a document and their tail calls. Programs that differ only in their maps count once."""
 _TOO_MANY = "there are more programs and tail calls than are followed"
 MOST_TAIL_CALLS = 200
-"""Programs followed from one; the kernel allows 33 in a row."""
+"""Programs followed from one program. The kernel allows 33 tail calls in a row."""
 MOST_NESTED = 4
-"""Programs in analysis at once, each tail-called from a function of another."""
+"""Programs analysed at the same time, each tail-called from a function of another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Returns:
     """
-    What a program can return, as signed numbers of 32 bits.
+    The values that a program can return, as signed 32-bit numbers.
 
-    `unknown` says why other values cannot be excluded; when it is empty, there are no others.
+    `unknown` lists reasons why other values cannot be excluded. When it is empty, the set of values is complete.
     """
 
     codes: frozenset[int] = frozenset()
     via_tail_call: frozenset[int] = frozenset()
     negative: bool = False
-    """Whether it can return any negative number: errors, all of which mean UNSPEC to a direct-action filter."""
+    """Whether it can return any negative number. These are errors, and mean UNSPEC to a direct-action filter."""
     unknown: tuple[str, ...] = ()
 
     @property
@@ -48,16 +49,16 @@ class Returns:
 
     @property
     def all(self) -> frozenset[int]:
-        """Whatever the way."""
+        """The codes of the program itself and of its tail calls."""
         return self.codes | self.via_tail_call
 
     def allows(self, code: int) -> bool:
-        """Whether the program could return this."""
+        """Return whether the program could return this code."""
         return not self.known or code in self.all or (self.negative and code < 0)
 
 
 class Analyst:
-    """Knows the programs of one document, and analyses each at most once."""
+    """Analyses the programs of one document, each at most once."""
 
     def __init__(self, evidence: Evidence, *, steps: int = MOST_STEPS_OF_ALL) -> None:
         self._evidence = evidence
@@ -69,7 +70,7 @@ class Analyst:
         self._busy: set[int] = set()
 
     def returns(self, program: int | None) -> Returns:
-        """What the program of that id can return, tail calls included."""
+        """Return what the program with this id can return, tail calls included."""
         if program is None:
             return Returns(unknown=("which program it runs was not seen",))
         if program not in self._returns:
@@ -86,7 +87,7 @@ class Analyst:
         return Returns(first.codes, codes, negative, tuple(unknown)[:5])
 
     def _reached(self, first: Own) -> tuple[list[int], list[str]]:
-        """All programs that tail calls lead to, and what kept them from being followed."""
+        """Return the ids of all programs that tail calls reach, and the reasons why some could not be followed."""
         reached: dict[int, None] = {}
         unread: list[str] = []
         pending = dict.fromkeys(first.tails)
@@ -118,7 +119,7 @@ class Analyst:
         seen = self._evidence.program_arrays.get(array) if array is not None else None
         if seen is None or seen.entries is None:
             return [], ["it makes tail calls through a program array that could not be read"]
-        # An index without a program falls through, which the caller's own exits cover.
+        # A tail call to an empty index falls through. The caller's own exits cover that.
         places = sorted(seen.entries if indexes is None else indexes.intersection(seen.entries))
         return list(dict.fromkeys(seen.entries[each] for each in places)), []
 
@@ -129,7 +130,11 @@ class Analyst:
         return self._own[program]
 
     def _like_another(self, program: int) -> Own | None:
-        """The same as of a program that differs in its maps alone, as a node's pods have them by the hundred."""
+        """
+        Reuse the analysis of the `same_as` program, with the maps exchanged; `None` where that is not possible.
+
+        The pods of a node have hundreds of programs that differ only in their maps.
+        """
         seen = self._evidence.programs.get(program)
         source = self._evidence.programs.get(seen.same_as) if seen and seen.same_as is not None else None
         if seen is None or source is None or source.same_as is not None or len(seen.loads) != len(source.loads):
@@ -157,7 +162,7 @@ class Analyst:
             self._busy.add(program)
             try:
                 code = ins.decode(seen.code(), self._evidence.byte_order)
-                self._steps -= len(code) // 8  # only to be read
+                self._steps -= len(code) // 8  # decoding costs an eighth of a step for each instruction
                 steps = min(MOST_STEPS, max(0, self._steps))
                 walk = Walk(code, seen.calls, self._evidence.byte_order, self._after_tail_call, steps)
                 own = walk.own()
@@ -170,8 +175,8 @@ class Analyst:
         return self._alike[key]
 
     def _after_tail_call(self, where: Tail) -> Number:
-        """What a function of a program that was left by a tail call gives back to its caller."""
-        # A program that calls itself, or a long chain of them, is not followed here.
+        """Return what a function that left by a tail call returns to its caller."""
+        # A program that tail-calls itself, or a chain of more than `MOST_NESTED`, is not followed here.
         if len(self._busy) >= MOST_NESTED:
             return anything("a tail call that is nested too deeply")
         reached, unread = self._reached(Own(tails=(where,)))

@@ -1,7 +1,8 @@
 """
-Evidence without Python: from `tc -j` and `bpftool -j`, where they are.
+Collects evidence without Python: from `tc -j` and `bpftool -j`, where they are installed.
 
-They see less: one network namespace, no instructions, tcx only from bpftool 7.3 on, and no settings. All of that is said in `unseen`.
+They see less: one network namespace, no instructions, tcx only from bpftool 7.3 on, and no settings. `unseen` lists
+all of that.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ Run = Callable[[Sequence[str]], Awaitable[Completed]]
 WHY = "there is no Python for the collector"
 MOST_LINKS = 2000
 MOST_LISTINGS = 200
-"""Of filters: each is a command of its own."""
+"""Limit of filter listings, each of which is a separate command."""
 TCX_KERNEL = (6, 6)
 TCX_BPFTOOL = (7, 3)
-"""The first that lists tcx programs (bpftool 7.3 is of Linux 6.6)."""
+"""The first version that lists tcx programs (bpftool 7.3 belongs to Linux 6.6)."""
 TYPES = {"sched_cls": 3, "sched_act": 4, "ext": 28}
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@+-]{0,14}")
 
 
 async def collect(run: Run) -> Evidence | None:
-    """What the tools tell; `None` when there is no `tc`. Raises an `ExecError` for whatever else goes wrong."""
+    """Collect evidence with the tools; `None` when there is no `tc`. Raises any `ExecError` but `BinaryMissing`."""
     qdiscs = await _rows(run, "tc", "-j", "qdisc", "show")
     if qdiscs is None:
         return None
@@ -64,7 +65,7 @@ class _Tools:
         )
 
     async def _attached(self, kernel: str) -> Sequence[Mapping[str, Any]] | None:
-        """The tcx and netkit programs; `None` when they could not be listed. An old kernel has none."""
+        """The tcx and netkit programs; `None` when they could not be listed. A kernel before 6.6 has none."""
         if (_version(kernel) or TCX_KERNEL) < TCX_KERNEL:
             return []
         version = await _json(self._run, "bpftool", "-j", "version")
@@ -106,7 +107,7 @@ class _Tools:
         )
 
     async def _filters(self, name: str, direction: str) -> list[Entry] | None:
-        """The classic filters of a chain. A name that is no plain word is never put on a command line."""
+        """The classic filters of a chain; `None`: not listed. A name that is no plain word is never an argument."""
         self._listings += 1
         if not _DEVICE_NAME.fullmatch(name) or self._listings > MOST_LISTINGS:
             return None
@@ -155,7 +156,7 @@ def _filter(shown: Mapping[str, Any]) -> Entry:
 
 
 def _is_filter(shown: Mapping[str, Any]) -> bool:
-    """Not what only announces a priority, nor a hash table of u32."""
+    """Return false for a row that only announces a priority, and for a hash table of u32."""
     options = shown.get("options")
     return isinstance(options, Mapping) and "ht_divisor" not in options
 
@@ -166,7 +167,7 @@ def _action(shown: Mapping[str, Any]) -> str:
     said = str(control.get("type", "")).replace("pass", "ok") if isinstance(control, Mapping) else ""
     chance = shown.get("prob")
     by_chance = isinstance(chance, Mapping) and chance.get("random_type") != "none"
-    # Of police, both of its controls are printed by one name.
+    # `tc` prints both controls of police under one key, so only one of them can be read.
     words.append(f"{said}/?" if shown.get("kind") == "police" or by_chance else said)
     return _name(" ".join(str(word) for word in words if word))
 
@@ -205,7 +206,7 @@ def _name(value: Any) -> str:
 
 
 async def _json(run: Run, *argv: str) -> Any:
-    """What a tool printed, or `None` when it is not there, failed, or printed something else."""
+    """The JSON that a tool printed; `None` when the tool is missing, failed, or printed something else."""
     try:
         done = await run(argv)
     except BinaryMissing:
@@ -219,7 +220,7 @@ async def _json(run: Run, *argv: str) -> Any:
 
 
 async def _rows(run: Run, *argv: str) -> list[Mapping[str, Any]] | None:
-    """The objects of the list that a tool printed."""
+    """The objects of the list that a tool printed; `None` when it printed no list."""
     shown = await _json(run, *argv)
     return list(_mappings(shown)) if isinstance(shown, list) else None
 
@@ -229,7 +230,7 @@ def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 async def _line(run: Run, *argv: str) -> str:
-    """The one line of a tool; empty when it is not there or failed."""
+    """The one line that a tool printed; empty when the tool is missing or failed."""
     try:
         done = await run(argv)
     except BinaryMissing:

@@ -1,9 +1,9 @@
 """
-What a register may hold: the values of an abstract interpretation.
+Values of an abstract interpretation: what a register may hold.
 
-A `Number` is a small set of constants that were seen to flow here, and a range for all the rest. Keeping both tells
-"0, 2, or something that cannot be told" from "something that cannot be told". Every operation is sound: what a
-machine could compute from members of its operands is a member of the result.
+A `Number` is a small set of known constants, and a range for all other values. Keeping both distinguishes "0, 2, or an
+unknown value" from "an unknown value". Every operation is sound: any value that a machine could compute from members of
+the operands is a member of the result.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ U32, U64 = 2**32 - 1, 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A value that is one of `constants`, or within `rest`. Unsigned, 64 bits. Empty: it cannot come here."""
+    """An unsigned 64-bit value that is one of `constants` or within `rest` (inclusive). Empty: no value is possible."""
 
     constants: frozenset[int] = frozenset()
     rest: tuple[int, int] | None = None
     why: str = field(default="", compare=False)
-    """Where the rest comes from, for people."""
+    """Where `rest` comes from, for people."""
 
     @property
     def impossible(self) -> bool:
-        """Whether there is no such value."""
+        """Whether no value is possible."""
         return not self.constants and self.rest is None
 
     @property
     def single(self) -> int | None:
-        """The value, when there is only one."""
+        """The value, when only one is possible."""
         return next(iter(self.constants)) if self.rest is None and len(self.constants) == 1 else None
 
     @property
     def hull(self) -> tuple[int, int]:
-        """The smallest range that holds all."""
+        """The smallest range that contains all possible values."""
         low, high = self.rest or (U64, 0)
         return min([low, *self.constants]), max([high, *self.constants])
 
 
 @dataclass(frozen=True, slots=True)
 class MapPointer:
-    """A map, by its id."""
+    """A pointer to a map, by the map's id."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True)
 class StackPointer:
-    """An address in this function's frame, relative to its end; `None` when it may be anywhere in it."""
+    """An address in this function's stack frame, relative to its end; `None` when it may be anywhere in the frame."""
 
     offset: int | None
 
@@ -62,17 +62,17 @@ Value = Number | MapPointer | StackPointer
 
 
 def constant(value: int) -> Number:
-    """Exactly this."""
+    """A number that is exactly this value."""
     return Number(frozenset((value & U64,)))
 
 
 def anything(why: str, size: int = 8) -> Number:
-    """Whatever fits into `size` bytes."""
+    """Any number that fits into `size` bytes."""
     return Number(rest=(0, (1 << 8 * size) - 1), why=why)
 
 
 def number(constants: Iterable[int], rest: tuple[int, int] | None = None, why: str = "") -> Number:
-    """Of any constants and range; what is too many becomes a range, and a small range becomes constants."""
+    """Build a number from constants and a range. Too many constants become a range; a small range becomes constants."""
     found = frozenset(constants)
     if rest is not None and rest[1] - rest[0] < _SMALL_RANGE:
         found, rest = found | frozenset(range(rest[0], rest[1] + 1)), None
@@ -83,12 +83,12 @@ def number(constants: Iterable[int], rest: tuple[int, int] | None = None, why: s
 
 
 def as_number(value: Value) -> Number:
-    """A pointer is some number."""
+    """The value as a number. A pointer becomes any number."""
     return value if isinstance(value, Number) else anything("an address")
 
 
 def join(one: Value, other: Value) -> Value:
-    """What may be either."""
+    """The value that contains both."""
     if one == other:
         return one
     if isinstance(one, StackPointer) and isinstance(other, StackPointer):
@@ -101,7 +101,7 @@ def join(one: Value, other: Value) -> Value:
 
 
 def truncated(value: Number, size: int) -> Number:
-    """The lowest bytes of it."""
+    """The lowest `size` bytes of the value."""
     mask = (1 << 8 * size) - 1
     rest = value.rest
     if rest is not None and rest[1] > mask:
@@ -111,7 +111,7 @@ def truncated(value: Number, size: int) -> Number:
 
 
 def sign_extended(value: Number, size: int, *, to: int = 8) -> Number:
-    """The lowest `size` bytes of it as a signed number, in `to` bytes."""
+    """The lowest `size` bytes of the value as a signed number, extended to `to` bytes."""
     small = truncated(value, size)
     bit, mask = 1 << (8 * size - 1), (1 << 8 * to) - 1
     rest = small.rest
@@ -136,7 +136,7 @@ def compute(operation: int, one: Number, other: Number, *, size: int, signed: bo
 
 
 def swapped(value: Number, bits: int, *, reverse: bool) -> Number:
-    """The lowest bits of it, in the other byte order when `reverse`."""
+    """The lowest `bits` bits of the value, with their bytes swapped when `reverse`."""
     small = truncated(value, bits // 8)
     if not reverse:
         return small
@@ -151,7 +151,7 @@ def refine(operation: int, value: Number, against: int, *, size: int) -> Number:
 
 
 def holds(operation: int, one: int, other: int, *, size: int) -> bool:
-    """Whether a jump is taken."""
+    """Return whether `one <operation> other` holds, so that the jump is taken."""
     mask = (1 << 8 * size) - 1
     return _COMPARE[operation](one & mask, other & mask, 1 << (8 * size - 1))
 
@@ -169,9 +169,9 @@ OPPOSITE = {
     ins.JSLT: ins.JSGE,
     ins.JSET: 0x01,
 }
-"""What holds when a jump is not taken. 0x01 is no opcode: 'no bit in common'."""
+"""The comparison that holds when a jump is not taken. 0x01 is not an opcode; here it means 'no bit in common'."""
 
-# Flipping the sign bit orders signed numbers as unsigned ones.
+# With the sign bit flipped, signed numbers compare correctly as unsigned ones.
 _COMPARE: dict[int, Callable[[int, int, int], bool]] = {
     ins.JEQ: lambda a, b, _: a == b,
     ins.JNE: lambda a, b, _: a != b,
@@ -252,7 +252,7 @@ def _exact(operation: int, one: int, other: int, size: int, *, signed: bool) -> 
 
 
 def _divided(operation: int, one: int, other: int, bits: int, *, signed: bool) -> int:
-    """Division by zero is zero, and leaves the dividend as the remainder; quotients are cut towards zero."""
+    """Division by zero gives zero, and the dividend as the remainder. Quotients are truncated towards zero."""
     mask = (1 << bits) - 1
     if other == 0:
         return 0 if operation == ins.DIV else one
@@ -266,7 +266,7 @@ def _signed(value: int, bits: int) -> int:
 
 
 def _range(operation: int, one: tuple[int, int], other: tuple[int, int], size: int) -> tuple[int, int]:
-    """A range that holds all results, where it is cheap to say; otherwise everything."""
+    """A range that contains all results, where it is cheap to compute; otherwise the full range."""
     top = (1 << 8 * size) - 1
     low, high = 0, top
     if operation == ins.AND:

@@ -1,9 +1,9 @@
 """
-Who else attaches classifiers, and what is known of them: a table with a source for every row.
+Table of other vendors that attach classifiers, with a source for every row.
 
-It names what was found, says how to change a priority and what that endangers, and stands in where a program's
-instructions cannot tell what it returns. Sources are `repository:path@commit`, pull requests and issues; rows that
-rest on general knowledge say so.
+The table names the vendor of an entry, says how to change its priority and what that puts at risk, and gives the return
+codes where a program's instructions do not show them. Sources are `repository:path@commit`, pull requests and issues;
+rows that rest on general knowledge say so.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _FILTER, _TCX, _NETKIT = Attachment.FILTER, Attachment.TCX, Attachment.NETKIT
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """One row."""
+    """One row of the table."""
 
     name: str
     names: str
-    """A pattern of the filter's or the program's name; empty: it cannot be recognised, or attaches nothing."""
+    """Regular expression for the full name of the filter or program; empty: not recognisable, or attaches nothing."""
     attachments: frozenset[Attachment] = frozenset((_FILTER,))
     versions: str = "all"
     pref: int | None = None
-    """Its usual priority."""
+    """The usual priority."""
     handle: int | None = None
     only_at: bool = False
-    """Whether the name is too common to count without this priority and handle."""
+    """Whether the name is so common that it counts only with this priority and handle."""
     codes: frozenset[int] | None = None
-    """What its programs can return, by its source; `None` where that was not read."""
+    """What its programs can return, according to its source; `None` where that was not read."""
     knob: str = ""
     """How to change its priority, or what to change instead."""
     danger: str = ""
@@ -56,7 +56,7 @@ CILIUM_TCX = Vendor(
 VENDORS: tuple[Vendor, ...] = (
     Vendor(
         "Cilium",
-        # Objects of older ones are named after their device, too: `bpf_netdev_eth0.o:[from-netdev]`.
+        # Older versions also put the device into the object's name: `bpf_netdev_eth0.o:[from-netdev]`.
         r"cil_.*|bpf_(?:lxc|host|netdev|overlay|network|sock)(?:_[^:]*?)?(?:\.o)?(?::.*)?|cilium[-_].*",
         versions="up to 1.15; newer with enable-tcx=false or a kernel before 6.6",
         pref=1,
@@ -172,14 +172,14 @@ VENDORS: tuple[Vendor, ...] = (
     ),
     Vendor("Inspektor Gadget, Kubeshark", "", source="not read: some gadgets and capture modes may use tc", confidence="low"),
 )  # fmt: skip
-"""The rows that attach something."""
+"""Vendors that attach classifiers or may do so."""
 
 DERIVED = {
     "GKE Dataplane V2": "Cilium",
     "Azure CNI powered by Cilium": "Cilium",
     "Alibaba Terway (eBPF)": "Cilium",
 }
-"""Built on another row, and seen as it (Azure: cilium/cilium#36172; the others by general knowledge)."""
+"""Products built on another row and recognised as it (Azure: cilium/cilium#36172; the others by general knowledge)."""
 WITHOUT = (
     "AWS VPC CNI without network policies",
     "Calico with iptables or nftables",
@@ -195,13 +195,13 @@ WITHOUT = (
     "Coroot",
     "DeepFlow",
 )
-"""By default these attach no classifier (general knowledge; Calico and AWS: their sources)."""
+"""Products that attach no classifier by default (general knowledge; Calico and AWS: their sources)."""
 
 _PATTERNS = [(vendor, re.compile(vendor.names)) for vendor in VENDORS if vendor.names]
 
 
 def recognise(entry: Entry, program: Program | None) -> Vendor | None:
-    """Whose entry this is, by its name and attachment; a name is a claim, and no proof."""
+    """Return the vendor of an entry, by name and attachment; `None`: not recognised. A name is a claim, not a proof."""
     if entry.kind != "bpf":
         return None
     said = [name for name in (entry.name, program.name if program else "") if name]

@@ -1,9 +1,9 @@
 """
-One walk over one program: an abstract interpretation of its instructions.
+Walks one program: an abstract interpretation of its instructions.
 
-Every path is walked with what is known of the registers and the stack, and paths that meet are joined. Helpers that
-redirect return what their sources say; any other helper's result is unknown until it is compared or overwritten. Calls
-of the program's own functions are followed; a tail call leaves the program, and one that fails falls through.
+Every path is walked with the known state of registers and stack, and paths that meet are joined. Helpers that redirect
+return what their source code says; any other helper's result is unknown until it is compared or overwritten. Calls of
+the program's own functions are followed. A tail call leaves the program, and a failed one falls through.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from handlers.tc.values import (
 )
 
 MOST_FRAMES = 8
-"""As the kernel has it (`include/linux/bpf_verifier.h`: MAX_CALL_FRAMES)."""
+"""The kernel's limit (`include/linux/bpf_verifier.h`: MAX_CALL_FRAMES)."""
 _MOST_WITH_CALLS = 2**15
 """
-Longer programs are dumped with calls of their own functions that lead elsewhere: the distance is kept in 16 bits
-(`kernel/bpf/verifier.c`: jit_subprogs).
+In dumps of longer programs, calls of the program's own functions have wrong targets, because the distance is stored in
+16 bits (`kernel/bpf/verifier.c`: jit_subprogs).
 """
 _THROWS = "it calls functions of the kernel, one of which ends a program with any value (bpf_throw)"
 _WIDEN_AFTER = 12
-"""Times that a place is walked before values that keep changing there are given up."""
+"""Visits of an instruction before values that keep changing there are widened to unknown."""
 _CONTEXT = anything("the packet's context")
 _NOTHING = Number()
 
 Tail = tuple[int | None, frozenset[int] | None]
-"""A tail call: the program array and the indexes in it; `None` for any."""
+"""A tail call: the id of the program array, and the indexes in it; `None` for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +60,23 @@ class Own:
     tails: tuple[Tail, ...] = ()
     unknown: tuple[str, ...] = ()
     nested: bool = False
-    """Whether a tail call was followed on the way, so that the exits depend on what is in a map."""
+    """Whether a tail call from a function was followed, so that the exits depend on the contents of a map."""
 
     @property
     def codes(self) -> frozenset[int]:
-        """The constants among its exits, as the kernel reads them: an int."""
+        """The constants among its exits as signed 32-bit numbers, which is how the kernel reads them."""
         codes = (each & U32 for each in self.exits.constants)
         return frozenset(each - 2**32 if each >> 31 else each for each in codes)
 
     @property
     def negative(self) -> bool:
-        """Whether all that is not told apart is negative."""
+        """Whether the exits have a range besides the constants, and all of it is negative (signed, 32 bits)."""
         rest = truncated(self.exits, 4).rest
         return rest is not None and rest[0] >> 31 == 1
 
 
 class _GivenUp(Exception):
-    """The walk cannot go on; the message says why."""
+    """The walk cannot continue; the message says why."""
 
 
 class Walk:
@@ -94,25 +94,25 @@ class Walk:
         self._calls = calls
         self._byte_order = byte_order
         self._resolve = after_tail_call
-        """What a function that was left by a tail call gives back to its caller."""
+        """Gives what a function that left by a tail call returns to its caller."""
         self._most = steps
         self.taken = 0
-        """Instructions walked; what costs more than most (large frames, large sets) counts for several."""
+        """Instructions walked. Expensive ones (large frames, large sets) count as several."""
         self._tails: dict[Tail, None] = {}
         self._nested = False
         self._summaries: dict[tuple[int, tuple[Value, ...]], Number] = {}
         self._second_slots = {index + 1 for index, each in enumerate(code) if each.wide}
         self._meetings = {_target(index, each) for index, each in enumerate(code) if each.kind in {ins.JMP, ins.JMP32}}
-        """Where paths may meet, and so wait for one another."""
+        """Jump targets, where paths may meet and are joined."""
 
     def own(self) -> Own:
-        """Walk it all."""
+        """Walk the whole program. Return its exits and tail calls."""
         try:
             exits = self._function(0, {1: _CONTEXT}, 1)
         except _GivenUp as given_up:
             return Own(unknown=(str(given_up),))
         own = Own(exits, tuple(self._tails), nested=self._nested)
-        # All of the program, since what a helper calls back is not walked.
+        # Search the whole program, because the callbacks of helpers are not walked.
         if any(each.opcode == _CALL and each.source == ins.PSEUDO_KFUNC_CALL for each in self._code):
             return replace(own, unknown=(_THROWS,))
         if exits.rest is not None and not own.negative:
@@ -124,13 +124,13 @@ class Walk:
     # -- functions --------------------------------------------------------------------------------------
 
     def _function(self, entry: int, arguments: dict[int, Value], depth: int) -> Number:
-        """What register 0 may hold when the function that begins at `entry` ends."""
+        """Return what register 0 may hold when the function that starts at `entry` ends."""
         waiting, is_waiting = [entry], {entry}
         states = {entry: Frame(arguments)}
         visits: dict[int, int] = {}
         exits = Number()
         while waiting:
-            # The earliest first: in code without loops every place is then walked once, when all that leads to it is known.
+            # Lowest index first: in code without loops, each instruction is then walked once, after all paths to it.
             at = heappop(waiting)
             is_waiting.discard(at)
             frame = states[at].copy()
@@ -155,7 +155,7 @@ class Walk:
         return known.absorb(frame, widen=widen)
 
     def _straight(self, at: int, frame: Frame, depth: int) -> list[tuple[int | None, Frame]]:
-        """Walk until the path divides or ends. Returns where it goes on; `None` is an exit."""
+        """Walk until the path divides or ends. Return the next indexes with their frames; `None` is an exit."""
         left: list[tuple[int | None, Frame]] = []
         while True:
             if not 0 <= at < len(self._code) or at in self._second_slots:
@@ -228,7 +228,7 @@ class Walk:
     def _own_function(self, entry: int, frame: Frame, depth: int) -> Number:
         if depth >= MOST_FRAMES:
             raise _GivenUp("its functions are nested too deeply")
-        # A callee knows its caller's stack as an address only.
+        # For a callee, an address of its caller's stack is only a number.
         given = [frame.registers[register] for register in ins.CALL_ARGUMENTS]
         arguments = tuple(
             anything("an address of its caller") if isinstance(value, StackPointer) else value for value in given
@@ -241,7 +241,7 @@ class Walk:
         return self._summaries[key]
 
     def _tail_call(self, at: int, frame: Frame, depth: int) -> list[tuple[int | None, Frame]]:
-        """It leaves for good from the program itself, returns to the caller from a function, or falls through."""
+        """Follow a tail call. It ends the program, or returns to a function's caller; a failed one falls through."""
         array, index = frame.registers[2], as_number(frame.registers[3])
         indexes = None if index.rest else frozenset(each & 2**32 - 1 for each in index.constants)
         where = (array.id if isinstance(array, MapPointer) else None, indexes)
@@ -306,7 +306,7 @@ class Walk:
         other = frame.registers[each.source] if each.by_register else constant(each.immediate)
         size = 8 if each.kind == ins.ALU64 else 4
         if each.operation == ins.END:
-            # Of 64 bits it always swaps; of 32 bits it swaps when the wanted order is not the machine's.
+            # The ALU64 form always swaps; the ALU form swaps when the wanted byte order is not the machine's.
             reverse = size == 8 or each.by_register == (self._byte_order == "little")
             if each.immediate not in {16, 32, 64}:
                 raise _GivenUp("it has an instruction that is not known")
@@ -332,7 +332,7 @@ class Walk:
 
     @staticmethod
     def _plain(value: Value, frame: Frame) -> Number:
-        """The value as a number; an address of the stack is lost sight of."""
+        """The value as a number. A stack address is then no longer tracked."""
         frame.escaped |= isinstance(value, StackPointer)
         return as_number(value)
 
@@ -340,7 +340,7 @@ class Walk:
     def _atomic(each: Instruction, frame: Frame) -> None:
         address, value = frame.registers[each.destination], frame.registers[each.source]
         unknown = anything("a value from memory", each.size)
-        if each.immediate == 0x100:  # load-acquire: source and destination trade places
+        if each.immediate == 0x100:  # load-acquire: source and destination are exchanged
             frame.registers[each.destination] = frame.load(value, each.offset, each.size)
             return
         frame.escaped |= isinstance(value, StackPointer)
@@ -352,7 +352,7 @@ class Walk:
 
     @staticmethod
     def _load_packet(each: Instruction, frame: Frame) -> Frame:
-        """Beyond the packet's end it ends the program with 0; that way out is returned."""
+        """Load from the packet. A load beyond its end makes the program return 0; return the frame of that exit."""
         out = frame.copy()
         out.registers[0] = constant(0)
         for register in ins.CALL_ARGUMENTS:

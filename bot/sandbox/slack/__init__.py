@@ -1,9 +1,10 @@
 """
-A Slack workspace on this machine, so faithful that Slack's own SDKs cannot tell: the Web API (`web_api`), Socket
-Mode (`socket_mode`) and signed requests (`request_url`), what people do (`people`) and what the app is told of it
-(`payloads`, `events`), one judge of blocks behind every way in (`blocks`). A page and an HTTP API to use it as a
-person (`control`).
+A local Slack workspace that Slack's own SDKs accept as Slack.
 
-What is not implemented is an error, as are blocks over Slack's limits and scopes that the manifest does
-not declare; nothing is silently ok. It knows nothing of csm but `manifest.yml`.
+It implements the Web API (`web_api`), Socket Mode (`socket_mode`) and signed requests (`request_url`), the actions of
+people (`people`) and the payloads and events that the app gets for them (`payloads`, `events`). One validation of
+blocks serves all of these (`blocks`). A page and an HTTP API let people and programs use it (`control`).
+
+What is not implemented returns an error. So do blocks over Slack's limits, and scopes that the manifest does not
+declare. No request is silently accepted. The workspace knows nothing of csm except `manifest.yml`.
 """

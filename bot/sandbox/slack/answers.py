@@ -1,4 +1,8 @@
-"""What an app answers to people: in its acknowledgement, and later at a response_url (docs.slack.dev: interactivity/handling-user-interaction)."""
+"""
+An app's messages in reply to people: in its acknowledgement, and later at a response_url.
+
+Source: docs.slack.dev: interactivity/handling-user-interaction.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from bot.sandbox.slack.workspace import BOT_USER, TEAM, Channel, Workspace
 
 
 class Answers:
-    """Where answers arrive, and what becomes of them."""
+    """Issues response_urls and carries out the answers posted to them."""
 
     def __init__(self, workspace: Workspace, app_name: str) -> None:
         self._workspace = workspace
@@ -24,17 +28,17 @@ class Answers:
         self.url = ""
 
     def address(self, kind: str, user: str, channel: Channel, source: str = "") -> str:
-        """A new response_url, for a command (`commands`) or an interaction (`actions`)."""
+        """Return a new response_url, for a command (`commands`) or an interaction (`actions`)."""
         key = secrets.token_urlsafe(18)
         self._workspace.response_urls[key] = ResponseUrl(user, channel.id, self._workspace.clock.now(), source)
         return f"{self.url}/{kind}/{TEAM}/{len(self._workspace.response_urls)}/{key}"
 
     async def handle(self, request: web.Request) -> web.Response:
         """
-        A post to a response_url.
+        Handle a post to a response_url.
 
-        That a used up one is refused is documented, the status and the words are not: it is 404 here, and 400
-        for a message that Slack refuses.
+        That Slack refuses a used-up one is documented. The status and the error's text are not. Here it is 404, and
+        400 for a message that Slack refuses.
         """
         known = self._workspace.response_urls.get(request.match_info["key"])
         if known is None:
@@ -50,7 +54,7 @@ class Answers:
         return web.Response(text="ok")
 
     def give(self, to: ResponseUrl, answer: Mapping[str, Any]) -> None:
-        """Carry out an answer. Raises `SlackFault`."""
+        """Carry out an answer: post, replace or delete a message. Raises `SlackFault`."""
         channel = self._workspace.channels[to.channel]
         source = channel.messages.get(to.source) if to.source else None
         if answer.get("delete_original"):
@@ -64,7 +68,7 @@ class Answers:
             self._post(channel, to, answer)
 
     def _replace(self, channel: Channel, source: dict[str, Any], answer: Mapping[str, Any]) -> None:
-        """In place: whether everybody sees it stays as it was."""
+        """Replace a message in place. Its visibility (for everybody or for one person) does not change."""
         for key in ("blocks", "attachments"):
             source.pop(key, None)
         source |= content(answer)
@@ -79,7 +83,7 @@ class Answers:
 
 
 async def _message(request: web.Request) -> Mapping[str, Any]:
-    """JSON, or a form whose `payload` is JSON. Raises `SlackFault`."""
+    """The message in a request: JSON, or a form whose `payload` is JSON. Raises `SlackFault`."""
     try:
         if request.content_type == "application/json":
             body = await request.json()

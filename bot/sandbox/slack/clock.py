@@ -1,4 +1,4 @@
-"""The workspace's time, which tests may move by hand: triggers, response_urls, rate limits and retries go by it."""
+"""The workspace's clock, used for triggers, response_urls, rate limits and retries. Tests can set it."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Seconds since the epoch, and waiting."""
+    """A source of time that can be waited on."""
 
     def now(self) -> float:
-        """The time."""
+        """Seconds since the epoch."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait that many seconds."""
         ...
 
 
 class RealClock:
-    """This machine's time, except that it never jumps."""
+    """The system's time. It is monotonic: adjustments of the system's clock do not change it."""
 
     def __init__(self) -> None:
         self._start = time.time() - time.monotonic()
 
     def now(self) -> float:
-        """The time."""
+        """Seconds since the epoch."""
         return self._start + time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait that many seconds."""
         await asyncio.sleep(seconds)
 
 
 class HandClock:
-    """Time that stands still until somebody moves it."""
+    """A clock for tests, which advances only by `move`."""
 
     def __init__(self, now: float = 1_790_000_000.0) -> None:
         self._now = now
         self._sleepers: list[tuple[float, asyncio.Event]] = []
         self.asked_to_wait = asyncio.Event()
-        """Set, and replaced, whenever somebody begins to wait."""
+        """Set when a `sleep` begins, and replaced with a new event."""
 
     def now(self) -> float:
-        """The time."""
+        """Seconds since the epoch."""
         return self._now
 
     async def sleep(self, seconds: float) -> None:
-        """Wait until the time was moved so far."""
+        """Wait until the clock has been moved by that many seconds."""
         if seconds <= 0:
             return
         woken = asyncio.Event()
@@ -58,7 +58,7 @@ class HandClock:
         await woken.wait()
 
     def move(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self._now += seconds
         for at, woken in self._sleepers:
             if at <= self._now:

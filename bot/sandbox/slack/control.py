@@ -1,4 +1,4 @@
-"""The sandbox's own address for people and programs: the page, and `/sandbox/*` with JSON in and out."""
+"""The sandbox's own routes for people and programs: the page, and the JSON API at `/sandbox/*`."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ Complete = Callable[[str], Sequence[Mapping[str, str]]]
 
 
 class Control:
-    """The routes that are the sandbox's, not Slack's."""
+    """The sandbox's own routes, which Slack does not have."""
 
     def __init__(self, workspace: Workspace, people: People) -> None:
         self.workspace = workspace
         self.people = people
         self.faults = Faults()
-        """What can be broken; each part of the sandbox adds its own."""
+        """The faults that can be set; each part of the sandbox adds its own."""
         self.complete: Complete = self._complete
-        """What a line may go on with: `text`, `label` and `note` each."""
+        """Returns the completions of a line, with `text`, `label` and `note` each."""
         self.examples: Sequence[str] = ()
-        """Lines that somebody new may begin with."""
+        """Sample lines for new users."""
         self._closing = False
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Add the page and the API to a server."""
+        """Add the routes of the page and the API to a server."""
         router.add_get("/sandbox/state", self._state)
         router.add_get("/sandbox/messages", self._messages)
         router.add_get("/sandbox/files/{file}", self._file)
@@ -53,7 +53,7 @@ class Control:
             router.add_static("/", PAGE)
 
     def close(self) -> None:
-        """Let go of the pages, so that the server can end."""
+        """End the open event streams and waits, so that the server can shut down."""
         self._closing = True
         self.workspace.changed.set()
 
@@ -111,7 +111,7 @@ class Control:
         return web.json_response({"ok": True, "completions": list(self.complete(request.query.get("text", "")))})
 
     def _complete(self, line: str) -> Sequence[Mapping[str, str]]:
-        """The commands alone, as the manifest has them."""
+        """The manifest's commands as completions, used until `complete` is replaced."""
         return [
             {"text": f"{word} ", "label": word, "note": str(command.get("usage_hint", ""))}
             for word, command in self.people.commands.items()
@@ -172,7 +172,7 @@ class Control:
         )
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events for one person, from where a page was when it lost the connection."""
+        """Server-sent events for one person. A page that lost its connection resumes at its last event."""
         who = self.workspace.user(request.query.get("user", "ana"))
         try:
             last = request.headers.get("Last-Event-ID") or request.query.get("after")
@@ -211,7 +211,7 @@ class Control:
 
 
 def _offers(message: Mapping[str, Any], action_id: str) -> bool:
-    """Whether something with that action id can be clicked in a message."""
+    """Whether a message has an element with this action id."""
     return any(
         element.get("action_id") == action_id
         for block in message.get("blocks") or []

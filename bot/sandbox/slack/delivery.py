@@ -1,4 +1,6 @@
-"""To the app, by whichever way its manifest declares: over a socket, or to its request URL."""
+"""
+Delivers commands, interactions and events to the app, over a socket or to its request URL, as its manifest declares.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,11 @@ from bot.sandbox.slack.request_url import NotDelivered, RequestUrl
 from bot.sandbox.slack.socket_mode import NobodyThere, SocketMode
 
 RETRY_AFTER_S = (0.0, 60.0, 300.0)
-"""Events come again at once, after a minute, and after five; commands and clicks never do."""
+"""Waits before an event is sent again: none, one minute, five minutes. Commands and clicks are never sent again."""
 
 
 class NoAnswer(Exception):
-    """The app did not answer; `error` is what the person sees: `operation_timeout`."""
+    """The app did not answer. `error` is what the person sees: `operation_timeout`."""
 
     def __init__(self, error: str) -> None:
         super().__init__(error)
@@ -25,23 +27,23 @@ class NoAnswer(Exception):
 
 
 class Delivery:
-    """Sends what happened, and brings back what the app answered."""
+    """Delivers to the app, and returns its answers."""
 
     def __init__(self, app: App, socket_mode: SocketMode, request_url: RequestUrl, clock: Clock) -> None:
         self.app = app
         self.socket_mode = socket_mode
         self.request_url = request_url
         self.url = ""
-        """Where everything is posted to, instead of the manifest's addresses. Makes an app an HTTP app."""
+        """The address to post everything to, instead of the manifest's addresses. If set, the app is an HTTP app."""
         self._clock = clock
 
     @property
     def over_http(self) -> bool:
-        """Whether requests are posted rather than sent over a socket."""
+        """Whether requests are posted to a URL instead of sent over a socket."""
         return bool(self.url) or not self.app.socket_mode
 
     async def command(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A slash command. Raises `NoAnswer`."""
+        """Deliver a slash command. Raises `NoAnswer`."""
         if self.over_http:
             url = self.url or self.app.command_url(payload["command"])
             answer = await self._post(url, payload)
@@ -49,7 +51,7 @@ class Delivery:
         return _as_answer(await self._send("slash_commands", payload, answers=True))
 
     async def interaction(self, payload: Mapping[str, Any], *, answers: bool = False) -> Mapping[str, Any]:
-        """A click, a submission, or whatever else a person did with what the app shows. Raises `NoAnswer`."""
+        """Deliver a click, a submission or another interaction. Raises `NoAnswer`."""
         if self.over_http:
             own = self.app.options_url if payload["type"] == "block_suggestion" else ""
             url = self.url or own or self.app.interactivity_url
@@ -58,7 +60,7 @@ class Delivery:
         return _as_answer(await self._send("interactive", payload, answers=answers))
 
     async def event(self, payload: Mapping[str, Any]) -> bool:
-        """An event, up to four times. Returns whether the app took it."""
+        """Deliver an event, with up to four attempts. Returns whether the app accepted it."""
         reason = ""
         for attempt, wait in enumerate((0.0, *RETRY_AFTER_S)):
             if attempt:

@@ -1,7 +1,7 @@
 """
-What the app is told of what happens in the workspace, as far as its manifest subscribes (docs.slack.dev: reference/events).
+Events of the workspace that the app's manifest subscribes to (docs.slack.dev: reference/events).
 
-Events go out beside everything else: nobody waits for the app to take one.
+They are delivered in background tasks: no caller waits for the app.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ _SCOPES = {
     "reaction_removed": "reactions:read",
     "member_joined_channel": "channels:read",
 }
-"""What an app must be allowed to, besides subscribing (docs.slack.dev: reference/events); `app_home_opened` needs nothing."""
+"""
+The scope that each event needs besides the subscription; `app_home_opened` needs none.
+
+Source: docs.slack.dev: reference/events.
+"""
 _MENTION = f"<@{BOT_USER}>"
 
 
 class Events:
-    """Makes events and sends them off."""
+    """Builds events and delivers them in the background."""
 
     def __init__(self, workspace: Workspace, delivery: Delivery) -> None:
         self._workspace = workspace
@@ -39,7 +43,7 @@ class Events:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def message(self, channel: Channel, message: Mapping[str, Any]) -> None:
-        """Somebody, or the app itself, has written. Mentions in direct messages are messages only."""
+        """Send the events of a new message of a person or the app. A mention in direct messages is only a message."""
         if BOT_USER not in channel.members:
             return
         event = {**shown(message), "channel": channel.id, "event_ts": message["ts"]}
@@ -48,7 +52,7 @@ class Events:
             self._send("app_mention", {**event, "type": "app_mention"}, channel)
 
     def message_changed(self, channel: Channel, message: Mapping[str, Any]) -> None:
-        """A message has another content."""
+        """Send the event of an edited message."""
         if BOT_USER not in channel.members:
             return
         ts = self._workspace.ts()
@@ -62,7 +66,7 @@ class Events:
         self._send(_KINDS[channel.kind], event, channel)
 
     def reaction(self, kind: str, channel: Channel, message: Mapping[str, Any], user: str, name: str) -> None:
-        """An emoji was put on a message, or taken off (`reaction_added`, `reaction_removed`)."""
+        """Send the event of a reaction added or removed; `kind` is `reaction_added` or `reaction_removed`."""
         if BOT_USER not in channel.members:
             return
         item = {"type": "message", "channel": channel.id, "ts": message["ts"]}
@@ -70,25 +74,25 @@ class Events:
         self._send(kind, {**event, "event_ts": self._workspace.ts()}, channel)
 
     def home_opened(self, user: str, channel: Channel, tab: str) -> None:
-        """Somebody looks at the app's own place."""
+        """Send `app_home_opened`."""
         event: dict[str, Any] = {"type": "app_home_opened", "user": user, "channel": channel.id, "tab": tab}
         if tab == "home" and user in self._workspace.homes:
             event["view"] = shown(self._workspace.homes[user])
         self._send("app_home_opened", {**event, "event_ts": self._workspace.ts()}, channel)
 
     def member_joined(self, channel: Channel, user: str) -> None:
-        """Somebody is in a channel who was not."""
+        """Send `member_joined_channel`."""
         event = {"type": "member_joined_channel", "user": user, "channel": channel.id, "channel_type": channel.id[0]}
         self._send("member_joined_channel", {**event, "team": TEAM, "event_ts": self._workspace.ts()}, channel)
 
     def background(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Let something go on beside the rest."""
+        """Run a coroutine as a background task."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
-        """Send nothing more."""
+        """Cancel all background tasks."""
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()

@@ -1,8 +1,8 @@
 """
-What can be broken in the sandbox, what is broken now, and how each is healed.
+The faults that can be set in the sandbox, those that are active, and how each is removed.
 
-Each part of the sandbox says what can go wrong with it; the page's panel and `POST /sandbox/faults` do the rest. What is
-broken is always read from the parts themselves, so that it is never told from memory.
+Each part of the sandbox declares its faults. The page's panel and `POST /sandbox/faults` set them. The active faults
+are always read from the parts themselves and never from a separate record, so the list cannot be outdated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HEAL = "heal"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a fault must be told. `choices` are values and labels; without any, anything may be typed."""
+    """A parameter of a fault. `choices` are pairs of value and label; without choices, any text is allowed."""
 
     name: str
     label: str
@@ -34,17 +34,17 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Something that is broken now, and the request that heals it."""
+    """An active fault, and the request that removes it."""
 
     says: str
     heal: Mapping[str, Any]
     on_purpose: bool = False
-    """Part of the fleet from its start: something to find."""
+    """Whether the fault is part of the fleet from its start, for people to find."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way in which something breaks. `do` gets the whole request."""
+    """One kind of fault. `do` gets the whole request."""
 
     name: str
     title: str
@@ -60,16 +60,16 @@ class Fault:
 
 @dataclass(slots=True)
 class Faults:
-    """All of them."""
+    """All kinds of faults."""
 
     known: dict[str, Fault] = field(default_factory=dict)
 
     def add(self, *faults: Fault) -> None:
-        """Let more go wrong."""
+        """Register faults."""
         self.known |= {fault.name: fault for fault in faults}
 
     async def do(self, body: Mapping[str, Any]) -> None:
-        """Break what a request asks for, or heal everything. Raises `BadRequest` with what there is instead."""
+        """Set the fault of a request, or remove all. Raises `BadRequest`; for an unknown fault, with the known ones."""
         name = str(body["fault"])
         if name == HEAL:
             for broken in self.broken():
@@ -80,11 +80,11 @@ class Faults:
         await self.known[name].do(body)
 
     def broken(self) -> Sequence[Broken]:
-        """What is broken now."""
+        """The active faults."""
         return [broken for fault in self.known.values() for broken in fault.broken()]
 
     def as_json(self) -> dict[str, Any]:
-        """What the page's panel shows."""
+        """The content of the page's panel."""
         return {
             "faults": [fault.as_json() for fault in self.known.values() if fault.title],
             "broken": [asdict(broken) for broken in self.broken()],
@@ -92,7 +92,7 @@ class Faults:
 
 
 def number(body: Mapping[str, Any], name: str, default: int) -> int:
-    """A number of a request, however it was typed."""
+    """An integer in a request, also when it is given as text. Raises `BadRequest`."""
     try:
         return int(body.get(name, default))
     except (TypeError, ValueError):
@@ -100,7 +100,7 @@ def number(body: Mapping[str, Any], name: str, default: int) -> int:
 
 
 def choice(body: Mapping[str, Any], name: str, known: Iterable[str]) -> str:
-    """One of several words of a request; nothing at all is allowed, and heals."""
+    """One of several values in a request; empty is allowed, and removes the fault. Raises `BadRequest`."""
     given = str(body.get(name, ""))
     among = [each for each in known if each]
     if given and given not in among:

@@ -1,4 +1,4 @@
-"""What people do in modals: click, fill in, send and close (docs.slack.dev: surfaces/modals)."""
+"""Actions of people in modals: click, fill in, submit and close (docs.slack.dev: surfaces/modals)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_CONNECTION = "We had some trouble connecting. Try again?"
 
 
 class Forms(Hands):
-    """Modals, and what is clicked on the home tab."""
+    """Actions in modals and on the home tab."""
 
     async def view_action(
         self,
@@ -31,20 +31,24 @@ class Forms(Hands):
         block_id: str = "",
         state: Mapping[str, Any] | None = None,
     ) -> None:
-        """Click or choose in an open modal or on the home tab. `state` is what the form holds by now."""
+        """Click or choose in an open modal or on the home tab. `state` holds the current values of the form."""
         who, view = self.any_view(user, view_id)
         block, element = element_named(view["blocks"], action_id, block_id)
         answers = {**view["state"]["values"], **newest(state, block, element, value)}
         view["state"] = {"values": with_answers(view["blocks"], answers)}
         if block["type"] == "input" and not block.get("dispatch_action"):
-            return  # it is sent when the form is
+            return  # it is sent with the submission
         try:
             await self.act(who, payloads.in_view(view), block, element, value or {}, view=view["id"])
         except NoAnswer as failed:
             raise BadRequest(NO_CONNECTION) from failed
 
     async def submit(self, user: str, view_id: str, values: Mapping[str, Any]) -> Mapping[str, str]:
-        """Send a modal. Returns the errors to show in it, by block id; without any, it did what the app answered."""
+        """
+        Submit a modal. Returns the errors to show in it, by block id.
+
+        Without errors, the app's answer was carried out.
+        """
         who, view = self.view_of(user, view_id)
         entered = with_answers(view["blocks"], {**view["state"]["values"], **values})
         if errors := complaints(view["blocks"], entered):
@@ -76,7 +80,7 @@ class Forms(Hands):
         return {}
 
     async def close(self, user: str, view_id: str, *, clear: bool = False) -> None:
-        """Close a modal (what lies under it shows again), or with `clear` the whole stack."""
+        """Close a modal (the one below it is shown again), or with `clear` the whole stack."""
         who, view = self.view_of(user, view_id)
         stack = self.workspace.views_of(who.id)
         clear = clear or view["clear_on_close"]
@@ -91,14 +95,14 @@ class Forms(Hands):
         try:
             await self.delivery.interaction(payloads.view_closed(who, view, is_cleared=is_cleared))
         except NoAnswer:
-            return  # nobody waits for it
+            return  # no caller waits for an answer
 
     def _close(self, view: dict[str, Any], *, whole_stack: bool) -> None:
         for each in self.workspace.views_of(view["_user"])[::-1] if whole_stack else [view]:
             modals.closed(self.workspace, each)
 
     def _response_urls(self, who: User, view: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Only for a chosen channel whose select asks for it (`response_url_enabled`)."""
+        """The response_urls of chosen channels whose select asks for one (`response_url_enabled`)."""
         found = []
         for block, element in elements_of(view["blocks"]):
             value = view["state"]["values"].get(block["block_id"], {}).get(element["action_id"], {})
@@ -112,7 +116,7 @@ class Forms(Hands):
 
 
 def _errors(view: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, str]:
-    """The app's complaints; only input blocks can show one, and Slack refuses the others."""
+    """The app's errors. Only input blocks can show one; Slack refuses errors for other blocks."""
     errors = answer.get("errors")
     inputs = {block["block_id"] for block in view["blocks"] if block["type"] == "input"}
     if not isinstance(errors, dict) or not errors or not errors.keys() <= inputs:

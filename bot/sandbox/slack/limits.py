@@ -1,4 +1,4 @@
-"""Rate limits: per method, workspace and app, in windows of a minute (docs.slack.dev: apis/web-api/rate-limits)."""
+"""Rate limits per method, workspace and app, in windows of a minute (docs.slack.dev: apis/web-api/rate-limits)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from bot.sandbox.slack.clock import Clock
 
 WINDOW_S = 60.0
 TIER_1, TIER_2, TIER_3, TIER_4 = 1, 20, 50, 100
-"""Calls a minute. Slack's numbers are "at least"; here they are hard, so that nobody relies on more."""
+"""Calls a minute. Slack's numbers are "at least"; here they are strict, so that the app cannot rely on more."""
 CONNECTIONS = 30
-"""`apps.connections.open` is Tier 1, "1+": SDKs that reconnect meet no such wall in Slack."""
+"""`apps.connections.open` is Tier 1, "1+". Reconnecting SDKs do not meet that limit in Slack, so it is higher here."""
 SPECIAL = 300
-"""`auth.test` and others that are said to allow hundreds."""
+"""`auth.test` and others for which Slack documents hundreds."""
 POST_IN_CHANNEL = 60
-"""`chat.postMessage`: one a second and channel, with short bursts."""
+"""`chat.postMessage`: one a second per channel, with short bursts."""
 
 
 class Limited(Exception):
-    """Too many calls; `wait_s` is what `Retry-After` says."""
+    """Too many calls. `wait_s` is the value of `Retry-After`."""
 
     def __init__(self, wait_s: int) -> None:
         super().__init__(wait_s)
@@ -27,14 +27,14 @@ class Limited(Exception):
 
 
 class RateLimits:
-    """What was spent of each limit in the last minute."""
+    """The calls of the last minute, by limit."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._spent: dict[str, deque[float]] = defaultdict(deque)
 
     def spend(self, key: str, per_minute: int) -> None:
-        """Count a call. Raises `Limited` when it is one too many, which then does not count."""
+        """Count a call. Raises `Limited` when the limit is reached; that call is not counted."""
         now, spent = self._clock.now(), self._spent[key]
         while spent and now - spent[0] >= WINDOW_S:
             spent.popleft()

@@ -12,11 +12,11 @@ import yaml
 
 @dataclass(frozen=True)
 class App:
-    """What may be sent to the app, what it may do, and how it is reached."""
+    """The app's commands, shortcuts, scopes, events, and the addresses at which it is reached."""
 
     name: str
     commands: Mapping[str, Mapping[str, Any]]
-    """By the word: `/csm`."""
+    """By name: `/csm`."""
     shortcuts: Mapping[str, Mapping[str, Any]]
     """By callback_id."""
     scopes: frozenset[str]
@@ -28,12 +28,12 @@ class App:
     options_url: str
 
     def command_url(self, word: str) -> str:
-        """Where a command is posted to when there is no socket."""
+        """The URL to which a command is posted without Socket Mode."""
         return str(self.commands[word].get("url") or self.interactivity_url)
 
 
 def declared(manifest: Path | Mapping[str, Any], *, optional_scopes: bool = True) -> App:
-    """Read a manifest. Its optional scopes are granted unless told otherwise."""
+    """Read a manifest. Its optional scopes are granted by default."""
     content: Mapping[str, Any] = yaml.safe_load(manifest.read_text("utf-8")) if isinstance(manifest, Path) else manifest
     features, settings = content.get("features", {}), content.get("settings", {})
     scopes = content.get("oauth_config", {}).get("scopes", {})

@@ -1,4 +1,6 @@
-"""Messages as Slack keeps them: checked, completed, cut (docs.slack.dev: reference/methods/chat.postMessage)."""
+"""
+Messages as Slack stores them: validated, completed, truncated (docs.slack.dev: reference/methods/chat.postMessage).
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,14 @@ from bot.sandbox.slack.stored import derived_text, stored_blocks
 from bot.sandbox.slack.workspace import APP, BOT_ID, BOT_USER, MADE_AT, TEAM
 
 MOST_TEXT = 40_000
-"""What is longer is cut, with a warning."""
+"""Longer texts are truncated, with a warning."""
 MOST_UPDATED_TEXT = 4_000
 MOST_MARKDOWN_TEXT = 12_000
 TRUNCATED = "message_truncated"
 
 
 def check_message(arguments: Mapping[str, Any]) -> None:
-    """Raises `SlackFault` for a message that Slack refuses, whichever way it came."""
+    """Raise `SlackFault` for a message that Slack refuses. It applies to every entry point."""
     text, blocks, attachments = (arguments.get(key) for key in ("text", "blocks", "attachments"))
     if arguments.get("markdown_text"):
         if text or blocks:
@@ -34,7 +36,7 @@ def check_message(arguments: Mapping[str, Any]) -> None:
 
 
 def content(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What a message shows: `text`, `blocks` and `attachments`, as they are kept."""
+    """The content of a message as it is stored: `text`, `blocks` and `attachments`."""
     kept: dict[str, Any] = {"text": str(arguments.get("text") or arguments.get("markdown_text") or "")[:MOST_TEXT]}
     if arguments.get("blocks"):
         kept["blocks"] = stored_blocks(arguments["blocks"])
@@ -48,7 +50,7 @@ def content(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_app(name: str) -> dict[str, Any]:
-    """Who a message of the app is from."""
+    """The sender's fields of the app's messages."""
     icons = {f"image_{size}": f"https://a.slack-edge.com/80588/img/plugins/app/bot_{size}.png" for size in (36, 48, 72)}
     profile = {
         "id": BOT_ID, "app_id": APP, "user_id": BOT_USER, "name": name, "icons": icons, "deleted": False, "updated": MADE_AT, "team_id": TEAM,

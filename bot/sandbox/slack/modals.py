@@ -1,4 +1,4 @@
-"""Modals and home tabs as Slack keeps them (docs.slack.dev: reference/views, surfaces/modals)."""
+"""Modals and home tabs as Slack stores them (docs.slack.dev: reference/views, surfaces/modals)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ View = dict[str, Any]
 
 
 def made(workspace: Workspace, view: Mapping[str, Any], user: str) -> View:
-    """A new view of a person's, with everything that Slack adds; not yet shown."""
+    """Create a view of a person, with all that Slack adds. It is not shown yet. Raises `SlackFault`."""
     _external_id_is_free(workspace, view)
     return {"id": workspace.id("V"), "team_id": TEAM, **_kept(workspace, view), "_user": user}
 
 
 def opened(workspace: Workspace, view: View) -> View:
-    """Show a modal in place of whatever that person has open."""
+    """Show a modal instead of all that the person has open."""
     for other in workspace.views_of(view["_user"]):
         del workspace.views[other["id"]]
     return _shown_on_top(workspace, view, previous=None, root=view["id"])
 
 
 def pushed(workspace: Workspace, view: View) -> View:
-    """Show a modal on top of that person's others. Raises `SlackFault` when there are three."""
+    """Show a modal on top of the person's others. Raises `SlackFault` when three are open, or none."""
     stack = workspace.views_of(view["_user"])
     if len(stack) >= MOST_IN_STACK:
         raise SlackFault("push_limit_reached")
@@ -40,7 +40,7 @@ def pushed(workspace: Workspace, view: View) -> View:
 
 
 def updated(workspace: Workspace, old: View, view: Mapping[str, Any]) -> View:
-    """Put another content into an open modal. What was entered stays where block_id and action_id are the same."""
+    """Replace the content of an open modal. Entered values stay where block_id and action_id are the same."""
     if view.get("external_id") != old.get("external_id"):
         _external_id_is_free(workspace, view)
     kept = _kept(workspace, view)
@@ -51,7 +51,7 @@ def updated(workspace: Workspace, old: View, view: Mapping[str, Any]) -> View:
 
 
 def published(workspace: Workspace, view: Mapping[str, Any], user: str) -> View:
-    """Make a person's home tab show this."""
+    """Set the content of a person's home tab."""
     old = workspace.homes.get(user)
     made_view = {
         "id": old["id"] if old else workspace.id("V"),
@@ -65,7 +65,7 @@ def published(workspace: Workspace, view: Mapping[str, Any], user: str) -> View:
 
 
 def closed(workspace: Workspace, view: View) -> None:
-    """Take a modal away, unless it is gone: a form can be sent twice, and closed while its app thinks."""
+    """Close a modal, unless it is closed: it can be closed while the app handles its submission."""
     if workspace.views.pop(view["id"], None) is not None:
         workspace.tell("view_closed", view={"id": view["id"]}, only=view["_user"])
 

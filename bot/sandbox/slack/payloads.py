@@ -1,5 +1,5 @@
 """
-What Slack sends to an app when people do something, key by key.
+The payloads that Slack sends to an app for people's actions, with every key.
 
 Shapes: recorded from a live workspace (duqaXxX/code-with-slack, `tests/fixtures/slack`) and by Slack
 (slackapi/java-slack-sdk, `json-logs/samples/app-backend`); docs.slack.dev: reference/interaction-payloads.
@@ -16,7 +16,11 @@ Payload = dict[str, Any]
 
 
 def command(who: User, where: Channel, word: str, text: str, *, response_url: str, trigger_id: str) -> Payload:
-    """A slash command. It knows no thread, and its flag is a string, since it was made for forms."""
+    """
+    A slash command. It has no thread.
+
+    `is_enterprise_install` is a string, because this payload was designed for forms.
+    """
     return {
         "token": "", "team_id": TEAM, "team_domain": DOMAIN, "channel_id": where.id, "channel_name": channel_name(where), "user_id": who.id,
         "user_name": who.name, "command": word, "text": text, "api_app_id": APP, "is_enterprise_install": "false",
@@ -25,12 +29,12 @@ def command(who: User, where: Channel, word: str, text: str, *, response_url: st
 
 
 def block_actions(who: User, source: Mapping[str, Any], action: Mapping[str, Any], *, trigger_id: str) -> Payload:
-    """A click or a choice; `source` is what `in_message` or `in_view` made."""
+    """A click or a choice. `source` comes from `in_message` or `in_view`."""
     return {**_common("block_actions", who), "trigger_id": trigger_id, **source, "actions": [dict(action)]}
 
 
 def block_suggestion(who: User, source: Mapping[str, Any], place: tuple[str, str], value: str) -> Payload:
-    """What was typed so far in an external select (block_id, action_id)."""
+    """The text typed so far in an external select; `place` is its block_id and action_id."""
     payload = {
         **_common("block_suggestion", who),
         **source,
@@ -44,7 +48,7 @@ def block_suggestion(who: User, source: Mapping[str, Any], place: tuple[str, str
 
 
 def in_message(where: Channel, message: Mapping[str, Any], state: Mapping[str, Any], response_url: str) -> Payload:
-    """Where a click was, if in a message. What only one person sees is not sent along."""
+    """The source of an action in a message. The content of an ephemeral message is not sent."""
     ephemeral = bool(message.get("is_ephemeral"))
     container = {"type": "message", "message_ts": message["ts"], "channel_id": where.id, "is_ephemeral": ephemeral}
     if "thread_ts" in message:
@@ -56,23 +60,23 @@ def in_message(where: Channel, message: Mapping[str, Any], state: Mapping[str, A
 
 
 def in_view(view: Mapping[str, Any]) -> Payload:
-    """Where a click was, if in a modal or on the home tab: it has no channel and no response_url."""
+    """The source of an action in a modal or on the home tab. It has no channel and no response_url."""
     return {"container": {"type": "view", "view_id": view["id"]}, "view": shown(view)}
 
 
 def view_submission(who: User, view: Mapping[str, Any], *, trigger_id: str, response_urls: list[Payload]) -> Payload:
-    """A modal was sent."""
+    """A submitted modal."""
     common = _common("view_submission", who)
     return {**common, "trigger_id": trigger_id, "view": shown(view), "response_urls": response_urls}
 
 
 def view_closed(who: User, view: Mapping[str, Any], *, is_cleared: bool) -> Payload:
-    """A modal was closed; sent only where `notify_on_close` asks for it."""
+    """A closed modal; sent only if `notify_on_close` is set."""
     return {**_common("view_closed", who), "view": shown(view), "is_cleared": is_cleared}
 
 
 def shortcut(who: User, callback_id: str, *, trigger_id: str, action_ts: str) -> Payload:
-    """A global shortcut: it has no channel."""
+    """A global shortcut. It has no channel."""
     common = _common("shortcut", who)
     del common["user"]["name"]
     return {**common, "callback_id": callback_id, "trigger_id": trigger_id, "action_ts": action_ts}
@@ -90,7 +94,7 @@ def message_action(
 
 
 def channel_name(where: Channel) -> str:
-    """Names are no identity: those of private places are not told."""
+    """The name of a channel as Slack sends it. Those of private channels and direct messages are not disclosed."""
     return "directmessage" if where.direct else "privategroup" if where.private else where.name
 
 

@@ -1,4 +1,4 @@
-"""What people do in the workspace, and what becomes of it."""
+"""Actions of people in the workspace, and their effects."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["BadRequest", "People"]
 
 
 class People(Forms):
-    """The hands of everybody in the workspace."""
+    """All actions of people in the workspace."""
 
     @property
     def commands(self) -> Mapping[str, Mapping[str, Any]]:
-        """The slash commands that can be typed."""
+        """The app's slash commands."""
         return self.app.commands
 
     async def command(self, user: str, channel: str, text: str, thread_ts: str = "") -> None:
-        """Type a line that begins with a slash. Slack's client sends none from a thread."""
+        """Type a line that begins with a slash. Slack's client sends no slash commands from a thread."""
         who, where = self.who(user), self.where(channel)
         word, _, rest = text.strip().partition(" ")
         if word not in self.commands:
@@ -51,7 +51,12 @@ class People(Forms):
         self._answered(who, where, text, answer)
 
     def _answered(self, who: User, where: Channel, line: str, answer: Mapping[str, Any]) -> None:
-        """In channel, the line that was typed is shown too; without text it is all that is shown."""
+        """
+        Show the app's acknowledgement.
+
+        With `in_channel`, the line that was typed is posted too. Without text, blocks and attachments, no answer is
+        posted.
+        """
         if answer.get("response_type") == "in_channel":
             self.workspace.post(where, {"user": who.id, "text": escaped(line)})
         if not any(answer.get(key) for key in ("text", "blocks", "attachments")):
@@ -63,7 +68,7 @@ class People(Forms):
             self.notice(who, where, f"Slack refuses the app's answer: {json.dumps(fault.answer)}")
 
     async def say(self, user: str, channel: str, text: str, thread_ts: str = "") -> dict[str, Any]:
-        """Write a message, in a channel or in a thread."""
+        """Post a message of a person, in a channel or in a thread."""
         who, where = self.who(user), self.where(channel)
         if who.id not in where.members:
             raise BadRequest(f"{who.name} is not in #{where.name}")
@@ -92,7 +97,7 @@ class People(Forms):
         block_id: str = "",
         state: Mapping[str, Any] | None = None,
     ) -> None:
-        """Click a button of a message, or choose in it (`value`: `selected_option` and the like)."""
+        """Click a button of a message, or choose in another element (`value`: `selected_option` and the like)."""
         who, where, message = self.seen(user, channel, message_ts)
         block, element = element_named(message.get("blocks") or [], action_id, block_id)
         entered = self._entered(who, message, newest(state, block, element, value))
@@ -104,7 +109,7 @@ class People(Forms):
             self.notice(who, where, "This app did not respond. Try again.")
 
     async def react(self, user: str, channel: str, message_ts: str, name: str, *, remove: bool = False) -> None:
-        """Put an emoji on a message, or take it off."""
+        """Add or remove a person's reaction on a message."""
         who, where, message = self.seen(user, channel, message_ts)
         change, kind = (take_back, "reaction_removed") if remove else (react, "reaction_added")
         try:
@@ -114,7 +119,7 @@ class People(Forms):
         self.events.reaction(kind, where, message, who.id, name)
 
     async def shortcut(self, user: str, callback_id: str, channel: str = "", message_ts: str = "") -> None:
-        """Take a shortcut of the app, a global one or one of a message."""
+        """Use a shortcut of the app, global or on a message."""
         who, known = self.who(user), self.app.shortcuts.get(callback_id)
         if known is None or (known["type"] == "message") != bool(message_ts):
             raise BadRequest(f"there is no such shortcut {callback_id!r}")
@@ -134,7 +139,7 @@ class People(Forms):
             self.notice(who, place, f"{known['name']} did not respond. Try again.")
 
     def _entered(self, who: User, message: Mapping[str, Any], newest: Mapping[str, Any]) -> dict[str, Any]:
-        """What stands in a message's selects and fields for this person, the newest choices included."""
+        """Store and return the values of a message's elements for this person, with the newest included."""
         key = (who.id, message["ts"])
         known = self.workspace.entered.get(key, {})
         answers = {block: {**known.get(block, {}), **newest.get(block, {})} for block in {**known, **newest}}
@@ -144,7 +149,7 @@ class People(Forms):
     async def suggest(
         self, user: str, action_id: str, value: str, *, channel: str = "", message_ts: str = "", view_id: str = "", block_id: str = ""
     ) -> Mapping[str, Any]:  # fmt: skip
-        """What an external select offers for what was typed: `options` or `option_groups`. Raises `BadRequest`."""
+        """The app's options in an external select for typed text: `options` or `option_groups`. Raises `BadRequest`."""
         if view_id:
             who, view = self.any_view(user, view_id)
             block, _ = element_named(view["blocks"], action_id, block_id)
@@ -163,7 +168,7 @@ class People(Forms):
         return answer
 
     async def open_home(self, user: str, tab: str = "home") -> dict[str, Any] | None:
-        """Look at the app's home tab. Returns what was published for this person so far."""
+        """Open the app's home tab. Returns the view published for this person so far."""
         who = self.who(user)
         if tab == "home" and not self.app.home_tab:
             raise BadRequest(f"{self.app.name} has no home tab")

@@ -1,4 +1,4 @@
-"""How Slack says no."""
+"""Slack's error answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bot.sandbox.slack.blocks import BlockFault
 
 
 class SlackFault(Exception):
-    """An answer with `ok: false`, and Slack's word for why."""
+    """An answer with `ok: false` and Slack's error code."""
 
     def __init__(self, error: str, **more: Any) -> None:
         super().__init__(error)
@@ -18,7 +18,7 @@ class SlackFault(Exception):
 
 
 def refuse(faults: Sequence[BlockFault], otherwise: str) -> None:
-    """Raise what Slack answers to these faults: their own error, or `otherwise`."""
+    """Raise `SlackFault` for these faults, with their own error or else `otherwise`. Do nothing without faults."""
     if not faults:
         return
     error = next((fault.error for fault in faults if fault.error), otherwise)
@@ -29,6 +29,6 @@ def refuse(faults: Sequence[BlockFault], otherwise: str) -> None:
 
 
 def missing(field: str) -> SlackFault:
-    """An argument that was not given."""
+    """The error for a missing argument."""
     message = f"[ERROR] missing required field: {field}"
     return SlackFault("invalid_arguments", response_metadata={"messages": [message]})

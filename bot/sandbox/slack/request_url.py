@@ -1,8 +1,9 @@
 """
-The other way to an app: signed requests to its own address (docs.slack.dev: apis/events-api/using-http-request-urls,
-authentication/verifying-requests-from-slack).
+HTTP delivery to an app: signed requests to its own address.
 
-Nothing is sent to another machine: an address that is not loopback is refused before a connection is made.
+Sources: docs.slack.dev: apis/events-api/using-http-request-urls, authentication/verifying-requests-from-slack.
+
+No request leaves this machine: an address that is not loopback is refused before a connection is made.
 """
 
 from __future__ import annotations
@@ -27,22 +28,22 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
 
 class NotDelivered(Exception):
-    """It did not come to the app, or not in time. `reason` is Slack's word in `X-Slack-Retry-Reason`."""
+    """The app did not get the request, or not in time. `reason` is Slack's word in `X-Slack-Retry-Reason`."""
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.final = final
-        """The app asked not to be sent it again (`X-Slack-No-Retry`)."""
+        """The app asked for no retries (`X-Slack-No-Retry`)."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the app said."""
+    """The app's answer."""
 
     status: int
     body: Any
-    """Its JSON, its text, or nothing."""
+    """Its JSON, else its text; `None` when it is empty."""
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
@@ -59,15 +60,15 @@ class RequestUrl:
         self.answer_s = answer_s
 
     async def post_form(self, url: str, fields: Mapping[str, Any]) -> Answer:
-        """A slash command, or an interaction (one field, `payload`). Raises `NotDelivered`."""
+        """Post a slash command, or an interaction (one field, `payload`). Raises `NotDelivered`."""
         return await self._post(url, urlencode(fields).encode(), FORM, {})
 
     async def post_json(self, url: str, content: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
-        """An event. Raises `NotDelivered`."""
+        """Post an event. Raises `NotDelivered`."""
         return await self._post(url, json.dumps(content).encode(), JSON, headers)
 
     async def verify(self, url: str, challenge: str, token: str) -> bool:
-        """The handshake before events are sent: whether the app gave the challenge back, in any of three ways."""
+        """The handshake before events are sent: whether the app returned the challenge, in any of three formats."""
         try:
             answer = await self.post_json(url, {"token": token, "challenge": challenge, "type": "url_verification"}, {})
         except NotDelivered:
@@ -100,7 +101,7 @@ class RequestUrl:
         raise NotDelivered("too_many_redirects")
 
     def _headers(self, body: bytes, kind: str) -> dict[str, str]:
-        stamp = str(int(time.time()))  # the app compares it with its own clock, not with the workspace's
+        stamp = str(int(time.time()))  # the real time: the app compares it with its own clock
         return {
             "Content-Type": kind,
             "User-Agent": "Slackbot 1.0 (+https://api.slack.com/robots)",

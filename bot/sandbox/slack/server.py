@@ -1,4 +1,4 @@
-"""The workspace as one HTTP server: Slack's own addresses, and the sandbox's beside them."""
+"""The workspace as one HTTP server: Slack's routes, and the sandbox's own."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from bot.sandbox.slack.web_api.files import take_bytes
 from bot.sandbox.slack.workspace import Workspace
 
 MOST_BYTES = 64 * 1024 * 1024
-"""Of one request: files are in memory."""
+"""Limit of one request: files are held in memory."""
 
 
 class LocalSlack:
-    """The server, with one app installed. Use as a context; it listens on loopback only."""
+    """The server, with one app installed. An async context manager; it listens on loopback only."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class LocalSlack:
         answer_s: float = ACK_S,
     ) -> None:
         app = declared(manifest, optional_scopes=optional_scopes)
-        # Shaped like Slack's, and made at every start.
+        # Shaped like Slack's, and random at every start.
         self.bot_token = "-".join(("xoxb", secrets.token_hex(12)))
         self.app_token = "-".join(("xapp", secrets.token_hex(12)))
         self.signing_secret = secrets.token_hex(16)
@@ -84,14 +84,18 @@ class LocalSlack:
 
     @property
     def api_url(self) -> str:
-        """Where Slack's Web API is."""
+        """The base URL of the Web API."""
         return f"{self.url}/api/"
 
     @web.middleware
     async def _loopback_only(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Only this machine's own pages: another site could resolve its name to this address, or post a form here."""
+        """
+        Refuse requests for other hosts or from other origins.
+
+        Another site could resolve its name to this address, or post a form here.
+        """
         host = request.host.rsplit(":", 1)[0]
         origin = request.headers.get("Origin")
         if host not in {"127.0.0.1", "localhost"} or (
@@ -104,7 +108,7 @@ class LocalSlack:
         return await take_bytes(self.workspace, request)
 
     async def _download(self, request: web.Request) -> web.Response:
-        """`url_private`: with the app's token only."""
+        """`url_private`: only with the bot's token."""
         if request.headers.get("Authorization") != f"Bearer {self.bot_token}":
             return web.Response(status=401, text="not authorised")
         content = self.workspace.contents.get(request.match_info["place"].partition("-")[2])

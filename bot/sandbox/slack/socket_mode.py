@@ -1,8 +1,8 @@
 """
-Socket Mode's server side: tickets, hello, envelopes that go to one connection each, their acks, and disconnects.
+Socket Mode's server side: tickets, hello, envelopes, acks and disconnects. Each envelope goes to one connection.
 
-Protocol: docs.slack.dev: apis/events-api/using-socket-mode, and what the official SDKs expect. An ack is
-taken by its envelope id from any connection, as the SDKs send it on whichever is current.
+Protocol: docs.slack.dev: apis/events-api/using-socket-mode, and what the official SDKs expect. An ack is matched by
+its envelope id and accepted from any connection, because the SDKs send it on the current one.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from bot.sandbox.slack.workspace import APP
 ACK_S = 3.0
 MOST_CONNECTIONS = 10
 TICKET_S = 30.0
-"""How long a ticket waits for its connection. That it is short is documented, how short is not."""
+"""How long a ticket is valid. That this is short is documented, how short is not."""
 PING_S = 5.0
-"""SDKs look for a ping at least every 30 s; Slack's come more often than every 10 s."""
+"""SDKs expect a ping at least every 30 s; Slack's come more often than every 10 s."""
 LIFE_S, SHORT_LIFE_S = 18_060.0, 360.0
-"""Of a connection, and of one that was opened with `debug_reconnects`."""
+"""Lifetime of a connection, and of one opened with `debug_reconnects`."""
 WARNING_S = 10.0
 _DEBUG = {"host": "applink-sandbox"}
 
@@ -45,28 +45,28 @@ class SocketMode:
         self.connections: list[web.WebSocketResponse] = []
         self.connected = asyncio.Event()
         self.hello = asyncio.Event()
-        """Set, and replaced, with each new connection."""
+        """Set for each new connection, and replaced with a new event."""
         self.copies = 1
-        """How often each envelope is delivered."""
+        """How many times each envelope is delivered."""
         self.unacknowledged = 0
-        """Envelopes that got no ack in time."""
+        """The number of envelopes that got no ack in time."""
         self._clock = clock or RealClock()
         self._ack_s = ack_s
         self._ping_s = ping_s
         self._tickets: dict[str, tuple[float, float]] = {}
-        """By ticket: until when it is good, and how long its connection lives."""
+        """By ticket: until when it is valid, and the lifetime of its connection."""
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     def ticket(self, short: bool = False) -> str:
-        """The address of a new connection, good for one use."""
+        """Return the address of a new connection, valid for one use."""
         ticket = str(uuid.uuid4())
         self._tickets[ticket] = (self._clock.now() + TICKET_S, SHORT_LIFE_S if short else LIFE_S)
         suffix = "&debug_reconnects=true" if short else ""
         return f"{self.base.replace('http', 'ws', 1)}/link/?ticket={ticket}&app_id={secrets.token_hex(16)}{suffix}"
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
-        """A connection, until it ends."""
+        """Serve a connection until it ends."""
         good_until, life = self._tickets.pop(request.query.get("ticket", ""), (0.0, 0.0))
         if self._clock.now() > good_until:
             return web.Response(status=403, text="invalid ticket")
@@ -110,7 +110,7 @@ class SocketMode:
             self.connected.clear()
 
     async def _ping(self, socket: web.WebSocketResponse) -> None:
-        # At once, too: it resets the timers of SDKs that have just connected.
+        # The first ping is immediate: it resets the timers of SDKs that have just connected.
         while True:
             with contextlib.suppress(ConnectionError):
                 await socket.ping(b"Ping from applink-sandbox")
@@ -128,7 +128,7 @@ class SocketMode:
         self, kind: str, payload: Mapping[str, Any], *, answers: bool, retry: Mapping[str, Any] | None = None
     ) -> Any:
         """
-        Send an envelope to one connection, and return what its ack carries (`{}` for nothing).
+        Send an envelope to one connection, and return the payload of its ack (`{}` if it has none).
 
         Raises `NobodyThere`, or `TimeoutError` when no ack comes within three seconds.
         """
@@ -151,16 +151,16 @@ class SocketMode:
         return answer if answers else {}
 
     async def _send(self, envelope: Mapping[str, Any]) -> None:
-        """To any one of the connections. One that is just closing loses it, as it would in Slack."""
+        """Send to a random connection. One that is closing loses the envelope, as in Slack."""
         if self.connections:
             with contextlib.suppress(ConnectionError):
                 await random.choice(self.connections).send_json(envelope)  # noqa: S311 - any will do
 
     async def disconnect(self, reason: str) -> None:
         """
-        Ask every connection to go: `warning`, `refresh_requested`, `link_disabled` or `too_many_websockets`.
+        Send a disconnect: `warning`, `refresh_requested`, `link_disabled` or `too_many_websockets`.
 
-        A warning leaves them ten seconds before they are closed.
+        The connections are closed at once, or ten seconds after a warning.
         """
         for socket in list(self.connections):
             await _say_goodbye(socket, reason)
@@ -175,7 +175,7 @@ class SocketMode:
             await socket.close()
 
     async def drop(self) -> None:
-        """Close every connection without a word."""
+        """Close every connection without a disconnect message."""
         for closing in self._closing:
             closing.cancel()
         for socket in list(self.connections):

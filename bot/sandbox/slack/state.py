@@ -1,4 +1,8 @@
-"""What people have chosen and typed but not sent: `state.values` of a message or a view (docs.slack.dev: reference/interaction-payloads)."""
+"""
+Values that people have entered but not submitted: `state.values` of a message or a view.
+
+Source: docs.slack.dev: reference/interaction-payloads.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +36,11 @@ _HELD: Mapping[str, tuple[str, str, Any]] = {
     "rich_text_input": ("rich_text_value", "initial_value", None),
     "file_input": ("files", "", []),
 }
-"""By kind of element: where its value is held, and what it is at first."""
+"""By element type: the key of its value, the key of its initial value, and its value when empty."""
 
 
 def first_values(blocks: Sequence[Mapping[str, Any]]) -> Values:
-    """What a message or a view holds before anybody touched it."""
+    """The initial values of a message or a view."""
     values: Values = {}
     for block, element in elements_of(blocks):
         if (held := _HELD.get(element["type"])) is not None:
@@ -47,7 +51,7 @@ def first_values(blocks: Sequence[Mapping[str, Any]]) -> Values:
 
 
 def with_answers(blocks: Sequence[Mapping[str, Any]], answers: Mapping[str, Any]) -> Values:
-    """The first values, and over them what a person has entered; what belongs to no element is left out."""
+    """The initial values, updated with a person's input. Input for unknown elements is left out."""
     values = first_values(blocks)
     for block_id, actions in values.items():
         for action_id, value in actions.items():
@@ -58,12 +62,12 @@ def with_answers(blocks: Sequence[Mapping[str, Any]], answers: Mapping[str, Any]
 
 
 def is_empty(value: Mapping[str, Any]) -> bool:
-    """Whether nothing was entered."""
+    """Whether no value was entered."""
     return not any(each for key, each in value.items() if key != "type")
 
 
 def complaints(blocks: Sequence[Mapping[str, Any]], values: Values) -> dict[str, str]:
-    """What Slack's own client says before it sends a form, by block id."""
+    """The errors that Slack's own client shows before it submits a form, by block id."""
     found: dict[str, str] = {}
     for block, element in elements_of(blocks):
         if block["type"] != "input":

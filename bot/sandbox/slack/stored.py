@@ -1,8 +1,8 @@
 """
-What Slack adds to blocks before it keeps them (recorded from a live workspace: duqaXxX/code-with-slack,
-`tests/fixtures/slack`): ids that were left out, and defaults of texts and inputs.
+What Slack adds to blocks when it stores them: missing ids, and defaults of texts and inputs.
 
-One thing is not done: Slack turns a markdown block into several others; here it stays what it is.
+Recorded from a live workspace (duqaXxX/code-with-slack, `tests/fixtures/slack`). One thing is not done: Slack splits
+a markdown block into several other blocks; here it is stored unchanged.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Block = dict[str, Any]
 
 
 def stored_blocks(blocks: Sequence[Mapping[str, Any]]) -> list[Block]:
-    """Blocks as Slack gives them back."""
+    """Blocks as Slack returns them."""
     return [_block(block) for block in blocks]
 
 
 def elements_of(blocks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Every element that a person can use, with the block it is in."""
+    """Every interactive element, with its block."""
     for block in blocks:
         yield from ((block, each) for each in _elements(block) if "action_id" in each)
         cards = [each for each in block.get("elements", []) if each.get("type") == "card"]
@@ -33,13 +33,13 @@ def elements_of(blocks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[s
 
 
 def derived_text(blocks: Sequence[Mapping[str, Any]]) -> str:
-    """What Slack shows in notifications for a message that has blocks but no text."""
+    """The notification text that Slack derives for a message with blocks but no text."""
     texts = [text for block in blocks for text in _texts(block) if text.strip()]
     return " ".join(texts) or NO_TEXT
 
 
 def some_id() -> str:
-    """Five characters, as Slack makes them up: `T1un6`, `sCx+y`."""
+    """A random id of five characters, as Slack generates them: `T1un6`, `sCx+y`."""
     return "".join(random.choices(_LETTERS, k=5))  # noqa: S311 - no secret
 
 

@@ -1,5 +1,5 @@
 """
-What an app is given for a short time: trigger ids (three seconds, one use) and response_urls (thirty minutes, five uses).
+Short-lived credentials for an app: trigger ids (three seconds, one use), response_urls (thirty minutes, five uses).
 
 Sources: docs.slack.dev: interactivity/handling-user-interaction, reference/methods/views.open.
 """
@@ -18,30 +18,34 @@ RESPONSE_USES, RESPONSE_S = 5, 1800.0
 
 @dataclass
 class Trigger:
-    """A person's doing something that an app may open a modal upon."""
+    """An action of a person for which an app may open a modal."""
 
     user: str
     made_at: float
     view: str = ""
-    """The modal it was done in."""
+    """The modal in which the action happened; empty for none."""
     spent: bool = False
 
 
 class Triggers:
-    """All trigger ids that were ever given."""
+    """All trigger ids that were issued."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known: dict[str, Trigger] = {}
 
     def make(self, user: str, view: str = "") -> str:
-        """A new one."""
+        """Issue a trigger id."""
         key = f"{len(self._known) + 1}.{int(self._clock.now())}.{secrets.token_hex(16)}"
         self._known[key] = Trigger(user, self._clock.now(), view)
         return key
 
     def valid(self, key: str) -> Trigger:
-        """A trigger that may be used. Spend it when all the rest of the call is right: a refused view spends none."""
+        """
+        Return a trigger that can still be used. Raises `SlackFault`.
+
+        Set `spent` only when the rest of the call is valid: a refused view does not use up its trigger.
+        """
         trigger = self._known.get(key)
         if trigger is None:
             raise SlackFault("invalid_trigger_id")
@@ -54,20 +58,21 @@ class Triggers:
 
 @dataclass
 class ResponseUrl:
-    """Where answers to one command or click may be sent."""
+    """A response_url: an address for answers to one command or interaction."""
 
     user: str
     channel: str
     made_at: float
     source: str = ""
-    """The message that was clicked in, by its time stamp."""
+    """The time stamp of the message in which the action happened."""
     used: int = 0
 
     def spend(self, now: float) -> None:
         """
-        Use it once.
+        Count one use.
 
-        Raises `SlackFault`. How Slack words it is not documented and could not be verified; that it refuses is.
+        Raises `SlackFault` when it has expired or is used up. That Slack refuses is documented. The error's text is
+        not, and could not be verified.
         """
         if now - self.made_at > RESPONSE_S:
             raise SlackFault("expired_url")

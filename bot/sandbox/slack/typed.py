@@ -1,4 +1,8 @@
-"""What people type, as Slack passes it on: entities, and names turned into ids (docs.slack.dev: messaging/formatting-message-text)."""
+"""
+Text that people type, as Slack sends it to apps: escaped, with names replaced by ids.
+
+Source: docs.slack.dev: messaging/formatting-message-text.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,17 @@ _TOKEN = re.compile(r"<[^<>\s][^<>]*>|https?://[^\s<>|]+|[\w.+-]+@[\w-]+(?:\.[\w
 
 
 def escaped(text: str) -> str:
-    """With `&`, `<` and `>` as entities."""
+    """Escape `&`, `<` and `>` as entities."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def as_sent(workspace: Workspace, text: str) -> str:
-    """With names as ids and addresses as links, as messages come, and commands with `should_escape`."""
+    """Replace names with ids and addresses with links, as in messages, and in commands with `should_escape`."""
     return "".join(_sent(workspace, part) for part in _parts(workspace, text))
 
 
 def as_rich_text(workspace: Workspace, text: str, block_id: str) -> dict[str, Any]:
-    """The block that every message of a person carries beside its text."""
+    """The rich text block that every message of a person has besides its text."""
     elements = list(_parts(workspace, text))
     return {
         "type": "rich_text",

@@ -1,4 +1,4 @@
-"""The workspace's state: people, channels, messages, views, files. In memory, and empty at every start."""
+"""The workspace's state: people, channels, messages, views, files. It is in memory, and new at every start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bot.sandbox.slack.triggers import RESPONSE_S, RESPONSE_USES, TRIGGER_S, Res
 TEAM, DOMAIN = "T0SANDBOX", "sandbox"
 BOT_USER, BOT_ID, APP = "U0CSM", "B0CSM", "A0CSM"
 MADE_AT = 1_790_000_000
-"""When all that is there from the start was made."""
+"""The creation time of everything that exists at the start."""
 
 __all__ = ["RESPONSE_S", "RESPONSE_USES", "TRIGGER_S", "Channel", "ResponseUrl", "User", "Workspace", "shown"]
 
@@ -31,10 +31,10 @@ class User:
     is_bot: bool = False
     deleted: bool = False
     is_restricted: bool = False
-    """A guest."""
+    """Whether this is a guest's account."""
 
     def as_json(self, *, email: bool = True) -> dict[str, Any]:
-        """As `users.info` shapes it; the address only for who may see addresses (`users:read.email`)."""
+        """The user as `users.info` returns it. The e-mail address needs the scope `users:read.email`."""
         return {
             "id": self.id, "team_id": TEAM, "name": self.name, "deleted": self.deleted, "color": "9f69e7", "real_name": self.real_name,
             "tz": "Etc/UTC", "tz_label": "Coordinated Universal Time", "tz_offset": 0, "profile": self.profile(email=email),
@@ -44,7 +44,7 @@ class User:
         }  # fmt: skip
 
     def profile(self, *, email: bool = True) -> dict[str, Any]:
-        """As `users.profile.get` shapes it."""
+        """The profile as `users.profile.get` returns it."""
         names = {"real_name": self.real_name, "display_name": self.name}
         return {
             **names, **{f"{key}_normalized": value for key, value in names.items()}, "title": "", "phone": "", "skype": "", "fields": {},
@@ -55,7 +55,7 @@ class User:
 
 @dataclass
 class Channel:
-    """A channel, or direct messages; `members` decides what the bot and people can see of a private one."""
+    """A channel, or direct messages. `members` determines who can see a private one."""
 
     id: str
     name: str
@@ -70,11 +70,11 @@ class Channel:
 
     @property
     def kind(self) -> str:
-        """As events say it (`channel_type`), and as scopes are named: `channels:history`, `im:history`."""
+        """The kind as in events (`channel_type`) and in the names of scopes: `channels:history`, `im:history`."""
         return "im" if self.direct else "group" if self.private else "channel"
 
     def as_json(self) -> dict[str, Any]:
-        """As `conversations.info` shapes it."""
+        """The channel as `conversations.info` returns it."""
         common = {
             "id": self.id, "created": MADE_AT, "is_org_shared": False, "is_im": self.direct, "context_team_id": TEAM,
             "updated": MADE_AT * 1000, "is_archived": self.archived,
@@ -96,7 +96,7 @@ class Channel:
 
 
 class Workspace:
-    """Everything, and who is listening to its changes."""
+    """The whole state, and an event for waiting on its changes."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         people = [
@@ -108,7 +108,7 @@ class Workspace:
         everyone = {user.id for user in people}
         self.clock = clock or RealClock()
         self.session = secrets.token_hex(8)
-        """Tells a page that another sandbox answers at the address that it was loaded from."""
+        """A random id of this sandbox, by which a page detects that another sandbox now answers at its address."""
         self.users = {user.id: user for user in people}
         self.channels = {
             channel.id: channel
@@ -120,61 +120,61 @@ class Workspace:
         }
         self.groups = {"S0SRE": ("sre", ["U0SANDANA"]), "S0SECURITY": ("security", ["U0SANDSAM"])}
         self.uploads: dict[str, dict[str, Any]] = {}
-        """Files that were announced, and are none before their upload is completed."""
+        """Announced uploads. They become files when the upload is completed."""
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
         self.views: dict[str, dict[str, Any]] = {}
-        """Open modals of everybody, in the order in which they were opened."""
+        """The open modals of all people, in the order in which they were opened."""
         self.homes: dict[str, dict[str, Any]] = {}
-        """The app's home tab, by person."""
+        """The app's home tab, by person's id."""
         self.entered: dict[tuple[str, str], dict[str, Any]] = {}
-        """What a person has chosen and typed in a message, by person and time stamp: `state.values`."""
+        """Values that a person has entered in a message (`state.values`), by person's id and time stamp."""
         self.scheduled: dict[str, dict[str, Any]] = {}
-        """Messages that are to be posted later."""
+        """Messages to post later."""
         self.triggers = Triggers(self.clock)
         self.response_urls: dict[str, ResponseUrl] = {}
         self.events: list[dict[str, Any]] = []
-        """Everything that a page would show, in order; index + 1 is an event's id."""
+        """All changes that a page shows, in order; an event's id is its index + 1."""
         self.changed = asyncio.Event()
         self._last_ts = 0.0
         self._numbers = itertools.count(1)
 
     def id(self, prefix: str) -> str:
-        """A new id, shaped as Slack's."""
+        """A new id in Slack's format."""
         return f"{prefix}{next(self._numbers):04d}{secrets.token_hex(3).upper()}"
 
     def ts(self) -> str:
-        """A new time stamp, later than every other."""
+        """A new time stamp, later than all others."""
         self._last_ts = max(self.clock.now(), self._last_ts + 0.000001)
         return f"{self._last_ts:.6f}"
 
     def tell(self, kind: str, **event: Any) -> None:
-        """Let the pages and drivers know."""
+        """Publish a change to the pages and drivers."""
         self.events.append({"type": kind, **event})
         self.changed.set()
         self.changed = asyncio.Event()
 
     def user(self, name: str) -> User | None:
-        """By id or name."""
+        """The user with this id or name; `None` if there is none."""
         return self.users.get(name) or next(
             (user for user in self.users.values() if user.name == name.lstrip("@")), None
         )
 
     def channel(self, name: str) -> Channel | None:
-        """By id or name."""
+        """The channel with this id or name; `None` if there is none."""
         return self.channels.get(name) or next((c for c in self.channels.values() if c.name == name.lstrip("#")), None)
 
     def direct(self, user: str) -> Channel:
-        """The direct messages between the bot and a person."""
+        """Return the direct messages between the bot and a person; create them if needed."""
         channel = Channel(f"D0{user[2:]}", f"dm-{user}", {user, BOT_USER}, private=True, direct=True)
         return self.channels.setdefault(channel.id, channel)
 
     def views_of(self, user: str) -> list[dict[str, Any]]:
-        """A person's open modals, the one on top last."""
+        """A person's open modals, the top one last."""
         return [view for view in self.views.values() if view["_user"] == user]
 
     def post(self, channel: Channel, message: Mapping[str, Any], *, only: str = "") -> dict[str, Any]:
-        """Add a message, for everybody or for one person only."""
+        """Add a message, for everybody or only for the person `only`."""
         stored = {"type": "message", "ts": self.ts(), "team": TEAM, **message}
         if only:
             stored |= {"is_ephemeral": True, "_only": only}
@@ -190,7 +190,7 @@ class Workspace:
         return stored
 
     def changed_message(self, channel: Channel, message: dict[str, Any]) -> None:
-        """Say that a message was changed in place."""
+        """Publish that a message was changed in place."""
         self.tell(
             "message_changed",
             channel=channel.id,
@@ -200,7 +200,7 @@ class Workspace:
         )
 
     def delete(self, channel: Channel, ts: str) -> None:
-        """Take a message away. The replies of a thread whose root is gone stay where they are."""
+        """Delete a message. The replies of a deleted root stay."""
         message = channel.messages.pop(ts)
         self.tell(
             "message_deleted",
@@ -213,7 +213,7 @@ class Workspace:
             self._recount(channel, parent)
 
     def visible(self, channel: Channel, user: str, thread_ts: str = "") -> list[dict[str, Any]]:
-        """What a user sees in a channel (roots only) or a thread, oldest first."""
+        """The messages that a user sees in a channel (without replies) or in a thread, oldest first."""
         messages = [m for m in channel.messages.values() if m.get("_only", user) == user]
         if thread_ts:
             return [shown(m) for m in messages if thread_ts in (m["ts"], m.get("thread_ts"))]
@@ -224,7 +224,11 @@ class Workspace:
         ]
 
     def _count_reply(self, channel: Channel, reply: Mapping[str, Any]) -> None:
-        """A thread's root tells of its replies (fields as recorded: duqaXxX/code-with-slack, conversations.replies)."""
+        """
+        Update the reply count of a thread's root.
+
+        Fields as recorded: duqaXxX/code-with-slack, conversations.replies.
+        """
         parent = channel.messages.get(str(reply.get("thread_ts")))
         if parent is None or parent["ts"] == reply["ts"] or reply.get("is_ephemeral"):
             return
@@ -236,7 +240,7 @@ class Workspace:
         self.changed_message(channel, parent)
 
     def _recount(self, channel: Channel, parent: dict[str, Any]) -> None:
-        """Count a thread anew, since a reply is gone."""
+        """Recount the replies of a thread after one was deleted."""
         for key in ("thread_ts", "reply_count", "reply_users_count", "latest_reply", "reply_users"):
             parent.pop(key, None)
         self.changed_message(channel, parent)
@@ -246,5 +250,5 @@ class Workspace:
 
 
 def shown(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message without what only the workspace knows."""
+    """A message or a view without the workspace's internal fields."""
     return {key: value for key, value in message.items() if not key.startswith("_")}

@@ -1,6 +1,6 @@
 """
-How the tables came to be what `bot.storage.schema` says: numbered steps in SQL, in the order of `migrate.STEPS`.
+SQL migrations that create the tables of `bot.storage.schema`: numbered steps, applied in the order of `migrate.STEPS`.
 
-A step that has been released is never changed; what it got wrong, a later step mends. After a step the csm before it
-can still read and write what it knew: replicas of both are at work while an upgrade rolls.
+A released step is never changed; a later step fixes its mistakes. After a step, the previous version of csm can still
+read and write the tables that it knows: during a rolling upgrade, replicas of both versions run at the same time.
 """

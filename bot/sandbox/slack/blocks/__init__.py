@@ -1,9 +1,9 @@
 """
-What Slack refuses of a message, a view or a list of options (docs.slack.dev: reference/block-kit).
+Validates messages, views and lists of options as Slack does (docs.slack.dev: reference/block-kit).
 
-Block Kit is declared here once, as small checks put together, and the same judge sits behind every way in:
-`chat.*`, `views.*`, `blocks.validate`, response_urls and acknowledgements. It is written apart from the bot's
-own size budget (`bot.render.post`), so that one can catch the other. Lengths are in Unicode code points.
+Block Kit is declared here once, as a composition of small checks. The same validation serves every entry point:
+`chat.*`, `views.*`, `blocks.validate`, response_urls and acknowledgements. It is independent of the bot's own size
+budget (`bot.render.post`), so that each can reveal errors in the other. Lengths are in Unicode code points.
 """
 
 from bot.sandbox.slack.blocks.checks import BlockFault

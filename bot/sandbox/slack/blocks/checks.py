@@ -1,8 +1,8 @@
 """
-The few kinds of check that Block Kit is made of. A check yields what is wrong with a value, and where.
+The basic checks from which Block Kit's validation is composed. A check yields each fault of a value, with its path.
 
-The words are Slack's where they are known from live answers (`must be less than 3001 characters`,
-`unsupported type: x`, `invalid additional property: x`); where Slack was never seen to say it, they follow suit.
+The messages are Slack's where live answers show them (`must be less than 3001 characters`, `unsupported type: x`,
+`invalid additional property: x`). All others follow the same style.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 
 
 class BlockFault(NamedTuple):
-    """One thing that Slack refuses."""
+    """One fault for which Slack refuses a message, a view or options."""
 
     message: str
     pointer: str
-    """A JSON pointer, from the call's arguments: `/blocks/0/text/text`."""
+    """A JSON pointer, relative to the call's arguments: `/blocks/0/text/text`."""
     error: str = ""
-    """The call's error where this fault has one of its own; else the method decides (`invalid_blocks`)."""
+    """The call's error, if this fault has its own; otherwise the method chooses it (`invalid_blocks`)."""
 
     def __str__(self) -> str:
-        """As in `errors` and `response_metadata.messages`."""
+        """The fault as in `errors` and `response_metadata.messages`."""
         return f"{self.message} [json-pointer:{self.pointer}]"
 
 
@@ -30,7 +30,7 @@ Check = Callable[[Any, str], Iterator[BlockFault]]
 
 
 def string(most: int | None = None, least: int = 1, *, like: str = "") -> Check:
-    """A text of so many code points, and of a form."""
+    """Check a string: its length in code points, and a pattern (`like`) that it must match as a whole."""
 
     def check(value: Any, at: str) -> Iterator[BlockFault]:
         if not isinstance(value, str):
@@ -48,7 +48,7 @@ def string(most: int | None = None, least: int = 1, *, like: str = "") -> Check:
 def number(
     least: float | None = None, most: float | None = None, *, whole: bool = True, above: float | None = None
 ) -> Check:
-    """A number within bounds; `above` is a bound that is not itself allowed."""
+    """Check a number against inclusive bounds (`least`, `most`) and an exclusive lower one (`above`)."""
 
     def check(value: Any, at: str) -> Iterator[BlockFault]:
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
@@ -64,18 +64,18 @@ def number(
 
 
 def boolean(value: Any, at: str) -> Iterator[BlockFault]:
-    """True or false."""
+    """Check that the value is true or false."""
     if not isinstance(value, bool):
         yield BlockFault("must be a boolean", at)
 
 
 def anything(_value: Any, _at: str) -> Iterator[BlockFault]:
-    """Whatever it is."""
+    """Accept any value."""
     yield from ()
 
 
 def one_of(*values: Any) -> Check:
-    """One of a few words."""
+    """Check that the value is one of these."""
 
     def check(value: Any, at: str) -> Iterator[BlockFault]:
         if value not in values:
@@ -85,7 +85,7 @@ def one_of(*values: Any) -> Check:
 
 
 def array(of: Check, most: int | None = None, least: int = 0) -> Check:
-    """A list of so many items of a kind."""
+    """Check a list: its length, and each item with `of`."""
 
     def check(value: Any, at: str) -> Iterator[BlockFault]:
         if not isinstance(value, list):
@@ -102,7 +102,7 @@ def array(of: Check, most: int | None = None, least: int = 0) -> Check:
 
 
 def shape(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None, *rules: Check) -> Check:
-    """An object with these keys and no others (`type` goes without saying), then rules about the whole of it."""
+    """Check an object: these keys and no others (`type` is always allowed), then `rules` on the whole object."""
     optional = optional or {}
     known = {"type", *required, *optional}
 
@@ -125,7 +125,7 @@ def shape(required: Mapping[str, Check], optional: Mapping[str, Check] | None = 
 
 
 def by_type(kinds: Mapping[str, Check]) -> Check:
-    """An object whose `type` says which check it must meet."""
+    """Check an object with the check for its `type`."""
 
     def check(value: Any, at: str) -> Iterator[BlockFault]:
         if not isinstance(value, dict):
@@ -139,7 +139,7 @@ def by_type(kinds: Mapping[str, Check]) -> Check:
 
 
 def later(find: Callable[[], Check]) -> Check:
-    """A check that is defined further down, for what holds its own kind."""
+    """A check that is defined later in the module, for types that contain themselves."""
 
     def check(value: Any, at: str) -> Iterator[BlockFault]:
         yield from find()(value, at)
@@ -148,7 +148,7 @@ def later(find: Callable[[], Check]) -> Check:
 
 
 def rule(holds: Callable[[dict[str, Any]], bool], message: str) -> Check:
-    """A rule about an object as a whole."""
+    """A check on an object as a whole, and its message."""
 
     def check(value: Any, at: str) -> Iterator[BlockFault]:
         if not holds(value):
@@ -158,25 +158,25 @@ def rule(holds: Callable[[dict[str, Any]], bool], message: str) -> Check:
 
 
 def exactly_one(*keys: str) -> Check:
-    """Of these keys, one and no more."""
+    """Check that an object has exactly one of these keys."""
     names = " or ".join(f"`{key}`" for key in keys)
     return rule(lambda value: sum(key in value for key in keys) == 1, f"must define either {names}")
 
 
 def in_order(small: str, large: str) -> Check:
-    """Two bounds, the right way round."""
+    """Check that one bound is not greater than the other."""
 
     def holds(value: dict[str, Any]) -> bool:
         try:
             return small not in value or large not in value or float(value[small]) <= float(value[large])
         except (TypeError, ValueError):
-            return True  # said elsewhere
+            return True  # another check reports it
 
     return rule(holds, f"`{small}` must not be greater than `{large}`")
 
 
 def unique(key: str, within: str) -> Check:
-    """No value of `key` twice among the items of `within`."""
+    """Check that no two items of `within` have the same `key`."""
 
     def check(value: Any, at: str) -> Iterator[BlockFault]:
         seen: set[str] = set()

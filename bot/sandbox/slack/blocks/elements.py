@@ -1,4 +1,4 @@
-"""What people click, choose and type in (docs.slack.dev: reference/block-kit/block-elements)."""
+"""Interactive elements: buttons, selects, pickers, inputs (docs.slack.dev: reference/block-kit/block-elements)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STYLE = one_of("primary", "danger")
 _LABEL = {"accessibility_label": string(75)}
 _CHOICES = exactly_one("options", "option_groups")
 _STATIC = {"options": array(PLAIN_OPTION, 100, least=1), "option_groups": array(OPTION_GROUP, 100, least=1)}
-_INITIAL = anything  # what is chosen at first must be among the options: see the rules
+_INITIAL = anything  # an initial value must be among the options: see the rules
 _QUERY = {"min_query_length": number(0)}
 _URL = {"response_url_enabled": boolean}
 _DATE = string(like=r"\d{4}-\d{2}-\d{2}")
@@ -65,7 +65,7 @@ def _multi(more: dict[str, Check], *rules: Check) -> Check:
 
 
 def _typed(more: dict[str, Check], *rules: Check, required: dict[str, Check] | None = None) -> Check:
-    """A field to type in."""
+    """An input field."""
     optional = {**_PLACEHOLDER, "action_id": ID, "dispatch_action_config": DISPATCH, "focus_on_load": boolean}
     return shape(required or {}, {**optional, **more}, *rules)
 

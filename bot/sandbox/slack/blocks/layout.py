@@ -1,4 +1,4 @@
-"""The blocks themselves (docs.slack.dev: reference/block-kit/blocks), and on which surface each may stand."""
+"""The blocks (docs.slack.dev: reference/block-kit/blocks), and the surfaces on which each is allowed."""
 
 from __future__ import annotations
 
@@ -155,4 +155,4 @@ SURFACES: dict[str, frozenset[str]] = {
     ),
     "home": frozenset(BLOCKS) - {"alert", "context_actions", "file", "markdown", "plan", "task_card"},
 }
-"""As Slack's newest reference has them (and `slackblocks` 3.0.0: `_surfaces.py`)."""
+"""From Slack's newest reference (and `slackblocks` 3.0.0: `_surfaces.py`)."""

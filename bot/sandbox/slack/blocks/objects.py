@@ -1,4 +1,8 @@
-"""What elements and blocks are composed of: texts, options, confirm dialogs (docs.slack.dev: reference/block-kit/composition-objects)."""
+"""
+Composition objects: texts, options, confirm dialogs.
+
+Source: docs.slack.dev: reference/block-kit/composition-objects.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ ID = string(255)
 
 
 def text(most: int = 3000, *, plain: bool = False) -> Check:
-    """A text object of 1 to so many characters."""
+    """A text object of 1 to `most` characters."""
     kinds = {
         "plain_text": shape({"text": string(most)}, {"emoji": boolean}),
         "mrkdwn": shape({"text": string(most)}, {"verbatim": boolean}),
@@ -40,7 +44,7 @@ def text(most: int = 3000, *, plain: bool = False) -> Check:
 
 
 def plain(most: int) -> Check:
-    """A text object that is never parsed."""
+    """A text object of type `plain_text`, which Slack does not parse."""
     return text(most, plain=True)
 
 
@@ -50,9 +54,9 @@ CONFIRM = shape(
 )
 PLAIN_OPTION = shape({"text": plain(75), "value": string(150)}, {"description": plain(75)})
 RICH_OPTION = shape({"text": text(75), "value": string(150)}, {"description": text(75)})
-"""Of checkboxes and radio buttons, whose texts may be mrkdwn."""
+"""For checkboxes and radio buttons, whose texts may be mrkdwn."""
 LINK_OPTION = shape({"text": plain(75), "value": string(150)}, {"description": plain(75), "url": string(3000)})
-"""Of overflow menus."""
+"""For overflow menus."""
 OPTION_GROUP = shape({"label": plain(75), "options": array(PLAIN_OPTION, 100, least=1)})
 FILTER = shape(
     {},

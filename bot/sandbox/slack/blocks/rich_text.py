@@ -1,4 +1,4 @@
-"""Text as a structure, in which nothing is parsed (docs.slack.dev: reference/block-kit/blocks/rich-text-block)."""
+"""Rich text: structured text without markup (docs.slack.dev: reference/block-kit/blocks/rich-text-block)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages, views and lists of options as wholes: how many blocks, how much text, which ids twice."""
+"""Validation of whole messages, views and lists of options: number of blocks, amount of text, duplicate ids."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bot.sandbox.slack.blocks.objects import ID, OPTION_GROUP, PLAIN_OPTION, pla
 from bot.sandbox.slack.blocks.tables import DATA_TABLE_CHARACTERS, TABLE_CHARACTERS, characters
 
 MOST_CHARACTERS = 13_200
-"""Of a message's stored text: measured, not documented (slackapi/bolt-js#2509: 13,297 were refused)."""
+"""Limit of a message's stored text: measured, not documented (slackapi/bolt-js#2509: 13,297 were refused)."""
 MARKDOWN_CHARACTERS = 12_000
-"""Of all markdown blocks of a message."""
+"""Limit of all markdown blocks of a message."""
 MOST_VIEW_BYTES = 250_000
 
 _SURFACE = {name: by_type({kind: BLOCKS[kind] for kind in kinds}) for name, kinds in SURFACES.items()}
@@ -24,7 +24,7 @@ _GROUPS = array(OPTION_GROUP, 100)
 
 
 def faults_of_message(blocks: Any, text: str = "", *, at: str = "/blocks") -> list[BlockFault]:
-    """Why Slack would refuse these blocks in a message with that text."""
+    """The faults for which Slack would refuse these blocks in a message with this text."""
     found = list(_blocks(blocks, at, surface="message", most=50))
     if found:
         return found
@@ -32,7 +32,7 @@ def faults_of_message(blocks: Any, text: str = "", *, at: str = "/blocks") -> li
 
 
 def faults_of_attachments(attachments: Any) -> list[BlockFault]:
-    """Why Slack would refuse a message's attachments: their number, and the blocks in them."""
+    """The faults for which Slack would refuse a message's attachments: their number, and their blocks."""
     found = [
         BlockFault(str(fault.message), fault.pointer, "invalid_attachments")
         for fault in array(_any_object, 100)(attachments, "/attachments")
@@ -45,7 +45,7 @@ def faults_of_attachments(attachments: Any) -> list[BlockFault]:
 
 
 def faults_of_view(view: Any) -> list[BlockFault]:
-    """Why Slack would refuse a modal or a home tab."""
+    """The faults for which Slack would refuse a modal or a home tab."""
     if not isinstance(view, dict):
         return [BlockFault("must be an object", "/view")]
     if view.get("type") not in _VIEWS:
@@ -63,7 +63,7 @@ def faults_of_view(view: Any) -> list[BlockFault]:
 
 
 def faults_of_options(answer: Any) -> list[BlockFault]:
-    """Why Slack would refuse what an app offers in an external select."""
+    """The faults for which Slack would refuse an app's options for an external select."""
     if not isinstance(answer, dict) or ("options" in answer) == ("option_groups" in answer):
         return [BlockFault("must define either `options` or `option_groups`", "")]
     check, key = (_OPTIONS, "options") if "options" in answer else (_GROUPS, "option_groups")
@@ -137,7 +137,7 @@ def _amounts(blocks: Sequence[Mapping[str, Any]], at: str, text: int) -> Iterato
 
 
 def _characters(value: Any) -> int:
-    """All text that blocks hold, as far as it is stored: not what they are."""
+    """Count the characters of all stored text in blocks, without the values of `type` and `style`."""
     if isinstance(value, Mapping):
         return sum(_characters(each) for key, each in value.items() if key not in {"type", "style"})
     if isinstance(value, list):
@@ -150,10 +150,10 @@ _PIECE = re.compile(r"^#{1,6} .+$|^(?:-{3,}|\*{3,}|_{3,})$|^(?:\|.*\|\s*\n?)+", 
 
 def _counted(block: Any) -> int:
     """
-    How many blocks Slack makes of one.
+    How many blocks Slack stores for one.
 
-    A markdown block becomes a header for each heading, a divider, a table, and rich text for what lies
-    between; what it became counts towards the fifty (measured; no documentation).
+    A markdown block becomes a header for each heading, a divider, a table, and rich text for the text between them.
+    All of these count towards the limit of fifty (measured; no documentation).
     """
     if not isinstance(block, dict) or block.get("type") != "markdown" or not isinstance(block.get("text"), str):
         return 1

@@ -1,4 +1,4 @@
-"""Blocks that show numbers: table, data_table and data_visualization."""
+"""Blocks with data: table, data_table and data_visualization."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from bot.sandbox.slack.blocks.objects import ID
 from bot.sandbox.slack.blocks.rich_text import RICH_TEXT
 
 TABLE_CHARACTERS = 10_000
-"""Of all tables of a message."""
+"""Limit of all tables of a message."""
 DATA_TABLE_CHARACTERS = 20_000
 
 
 def characters(value: Any) -> int:
-    """All text that cells hold."""
+    """Count the characters of all text in cells."""
     if isinstance(value, Mapping):
         return sum(
             len(each) if key == "text" and isinstance(each, str) else characters(each) for key, each in value.items()

@@ -1,9 +1,9 @@
 """
-The Web API's methods, as far as a bot like csm meets them: a module per family, a function per method.
+The Web API's methods that a bot like csm uses: a module per family, a function per method.
 
-Arguments come as Slack takes them (GET or POST; query, form, multipart or JSON; the token as a header or an
-argument), errors are Slack's words with HTTP 200, and only rate limits are 429. A method that is not here
-is `unknown_method`.
+Arguments are accepted as Slack accepts them (GET or POST; query, form, multipart or JSON; the token as a header or an
+argument). Errors are Slack's, with HTTP 200; only rate limits are 429. A method that is not implemented is
+`unknown_method`.
 """
 
 from bot.sandbox.slack.refusal import SlackFault

@@ -1,4 +1,4 @@
-"""The way of every call: token, scopes, rate limits, the method, and the headers of the answer."""
+"""The handling of every call: token, scopes, rate limits, the method, and the headers of the answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Watcher = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 
 
 class WebApi:
-    """Answers calls for one app in one workspace."""
+    """Handles calls for one app in one workspace."""
 
     def __init__(
         self, workspace: Workspace, app: App, events: Events, *, bot_token: str, app_token: str, rate_limits: bool
@@ -35,24 +35,24 @@ class WebApi:
         self.base = ""
         self.ticket: Callable[[bool], str] = lambda _short: ""
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
-        """Every call that was answered, with its arguments."""
+        """Every successful call, with its arguments."""
         self.on_call: Watcher | None = None
-        """Called before each call is answered; tests stop time here."""
+        """Called before each call is carried out. Tests block here."""
         self.after_call: Watcher | None = None
-        """Called when a call was carried out, before its answer is sent."""
+        """Called after a call was carried out, before its answer is sent."""
         self.faults: dict[str, list[int]] = defaultdict(list)
-        """HTTP statuses to answer the next calls of a method with, instead of carrying them out."""
+        """HTTP statuses with which to answer the next calls of a method, which are not carried out."""
         self.revoked: dict[str, str] = {}
-        """Tokens that are no longer good, and Slack's word for why: `token_revoked`, `account_inactive`."""
+        """Tokens that are no longer valid, and Slack's error for each: `token_revoked`, `account_inactive`."""
         self._tokens = {bot_token: "bot", app_token: "app"}
         self._limits = RateLimits(workspace.clock)
 
     def open_ticket(self, *, short: bool = False) -> str:
-        """A Socket Mode address, good for one connection; a short one lasts six minutes."""
+        """Return a Socket Mode address, valid for one connection. A short one's connection lasts six minutes."""
         return self.ticket(short)
 
     async def handle(self, request: web.Request) -> web.Response:
-        """One call."""
+        """Handle one call."""
         name = request.match_info["method"]
         warnings: list[str] = []
         try:
@@ -122,7 +122,7 @@ class WebApi:
         headers: Mapping[str, str] | None = None,
         accepted: tuple[str, ...] = (),
     ) -> web.Response:
-        """With the headers that were recorded from slack.com on 2026-10-08."""
+        """The HTTP response, with the headers that were recorded from slack.com on 2026-10-08."""
         always = {
             "x-slack-req-id": secrets.token_hex(16),
             "x-slack-unique-id": secrets.token_urlsafe(20),
@@ -133,7 +133,7 @@ class WebApi:
         if not answer["ok"]:
             always["x-slack-failure"] = re.sub(
                 r"[^\w.-]", "", str(answer["error"])
-            )  # api.test says back what it is told
+            )  # api.test returns the caller's own text as the error
         return web.json_response(answer, status=status, headers={**always, **(headers or {})})
 
 

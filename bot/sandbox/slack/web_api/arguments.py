@@ -1,4 +1,4 @@
-"""A call's arguments, from wherever Slack takes them (docs.slack.dev: apis/web-api/#basics)."""
+"""A call's arguments, from every place where Slack accepts them (docs.slack.dev: apis/web-api/#basics)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _STRUCTURED = {
     "files": "invalid_arguments",
     "message": "invalid_arguments",
 }
-"""Arguments that are JSON also inside a form, and what Slack says when they are not."""
+"""Arguments that are JSON also inside a form, and Slack's error when they are not valid."""
 MISSING_CHARSET = "missing_charset"
 
 
 async def arguments_of(request: web.Request) -> tuple[Mapping[str, Any], list[str]]:
-    """The arguments, and what Slack would warn of. Raises `SlackFault`."""
+    """Return the arguments and Slack's warnings. Raises `SlackFault`."""
     warnings: list[str] = []
     arguments: dict[str, Any] = dict(request.query)
     if request.content_type == "application/json" and request.can_read_body:
         body = await _json(request)
-        body.pop("token", None)  # in JSON, a token counts only as a header
+        body.pop("token", None)  # with a JSON body, a token is accepted in the header only
         arguments |= body
         if request.charset is None:
             warnings.append(MISSING_CHARSET)
@@ -38,7 +38,7 @@ async def arguments_of(request: web.Request) -> tuple[Mapping[str, Any], list[st
 
 
 def token_of(request: web.Request, arguments: Mapping[str, Any]) -> str:
-    """The token, from the header or else the arguments."""
+    """The token, from the header, else from the arguments."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token else str(arguments.get("token", ""))
 

@@ -1,4 +1,8 @@
-"""blocks.validate: the judge of every message and view, for who asks before sending (docs.slack.dev: reference/methods/blocks.validate)."""
+"""
+blocks.validate: validates blocks, a message or a view without sending it.
+
+Source: docs.slack.dev: reference/methods/blocks.validate.
+"""
 
 from __future__ import annotations
 

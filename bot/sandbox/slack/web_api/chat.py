@@ -23,7 +23,7 @@ async def _post(call: Call) -> Answer:
 
 
 def message_of(call: Call, channel: Channel) -> dict[str, Any]:
-    """The message that a call asks for, not yet in the channel."""
+    """Build the message of a call, without posting it."""
     message = {**from_app(call.api.app.name), **content(call.arguments), **_thread(call, channel)}
     if call.arguments.get("metadata"):
         message["metadata"] = _metadata(call.arguments["metadata"])
@@ -36,13 +36,13 @@ def message_of(call: Call, channel: Channel) -> dict[str, Any]:
 async def _update(call: Call) -> Answer:
     channel = call.postable()
     if channel.id != call.text("channel"):
-        raise SlackFault("channel_not_found")  # a person's id is no channel here
+        raise SlackFault("channel_not_found")  # a person's id is not accepted here
     message = call.message(channel)
     if message.get("user") != BOT_USER:
         raise SlackFault("cant_update_message")
     if len(call.text("text")) > MOST_UPDATED_TEXT:
         raise SlackFault("msg_too_long")
-    # `blocks: []` takes the blocks away, and needs a text no more than the message had one.
+    # `blocks: []` removes the blocks. It needs a text only if the message has none.
     if call.arguments.get("blocks") != [] or not message.get("text"):
         check_message(call.arguments)
     _change(call, message)
@@ -52,7 +52,11 @@ async def _update(call: Call) -> Answer:
 
 
 def _change(call: Call, message: dict[str, Any]) -> None:
-    """A text alone takes the blocks away; blocks alone leave the text; a message of blocks shows no "(edited)"."""
+    """
+    Update a message: a text alone removes the blocks, blocks alone keep the text.
+
+    A message with blocks shows no "(edited)".
+    """
     new = content(call.arguments)
     if "text" in call.arguments:
         message["text"] = new["text"]
@@ -105,7 +109,7 @@ def _thread(call: Call, channel: Channel) -> dict[str, Any]:
     parent = channel.messages.get(thread)
     if parent is None or parent.get("is_ephemeral"):
         raise SlackFault("thread_not_found")
-    root = parent.get("thread_ts", thread)  # a reply's own time stamp leads to its thread
+    root = parent.get("thread_ts", thread)  # the time stamp of a reply refers to its thread
     return {"thread_ts": root, "parent_user_id": channel.messages[root]["user"]}
 
 

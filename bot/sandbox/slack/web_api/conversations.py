@@ -1,4 +1,4 @@
-"""conversations.*: channels, their members and what was said in them (docs.slack.dev: reference/methods)."""
+"""conversations.*: channels, their members and their messages (docs.slack.dev: reference/methods)."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _with_metadata(call: Call, messages: Sequence[dict[str, Any]]) -> list[dict[
 
 @method("conversations.open", "im:write", "mpim:write", per_minute=TIER_3)
 async def _open(call: Call) -> Answer:
-    """Of one person: the direct messages with them. Groups of people are not part of this workspace."""
+    """Open the direct messages with one person. Those with several people are not implemented in this workspace."""
     if name := call.text("channel"):
         channel = call.workspace.channels.get(name)
         if channel is None or not channel.direct:

@@ -1,4 +1,4 @@
-"""files.*: a slot, the bytes, and the sharing of both (docs.slack.dev: messaging/working-with-files)."""
+"""files.*: announce an upload, take its bytes, share the file (docs.slack.dev: messaging/working-with-files)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SNIPPETS = {
     "text": "Plain Text", "shell": "Shell", "json": "JSON", "yaml": "YAML", "diff": "Diff", "python": "Python", "javascript": "JavaScript/JSON",
     "go": "Go", "markdown": "Markdown (raw)", "xml": "XML", "sql": "SQL", "dockerfile": "Docker", "csv": "CSV", "html": "HTML", "c": "C",
 }  # fmt: skip
-"""As far as bots like this one use them; the rest of Slack's list is refused as unknown."""
+"""The snippet types that bots like this one use; all others of Slack's list are refused as unknown."""
 
 
 @method("files.getUploadURLExternal", "files:write", per_minute=TIER_4)
@@ -42,7 +42,7 @@ async def _upload_url(call: Call) -> Answer:
 
 
 def _file(call: Call, name: str, size: int, snippet: str) -> dict[str, Any]:
-    """As recorded in a `file_share` event (duqaXxX/code-with-slack, 102)."""
+    """A file object as recorded in a `file_share` event (duqaXxX/code-with-slack, 102)."""
     id_, now = call.workspace.id("F"), int(call.workspace.clock.now())
     private = f"{call.api.base}/files-pri/{TEAM}-{id_}"
     kind = snippet or name.rpartition(".")[2].lower()
@@ -57,7 +57,11 @@ def _file(call: Call, name: str, size: int, snippet: str) -> dict[str, Any]:
 
 
 async def take_bytes(workspace: Workspace, request: web.Request) -> web.Response:
-    """The bytes for a slot, raw or as a form's field, as the SDKs send them; as many as were announced, and no others."""
+    """
+    Take the bytes of an announced upload, exactly as many as announced.
+
+    They are the raw body or a form's field, as the SDKs send them.
+    """
     file = workspace.uploads.get(request.match_info["file"])
     if file is None:
         return web.Response(status=404, text="no such upload")
@@ -81,7 +85,7 @@ async def _bytes(request: web.Request) -> bytes:
 
 @method("files.completeUploadExternal", "files:write", per_minute=TIER_4)
 async def _complete(call: Call) -> Answer:
-    """Once for each upload, says its page; what was refused may be asked for again."""
+    """Complete uploads. Slack's page says: once for each upload. A refused call may be repeated."""
     files, channels = _uploaded(call), _channels(call)
     message = {**from_app(call.api.app.name), "subtype": "file_share", "upload": True, "display_as_bot": False}
     message |= _comment(call) | _thread(call, channels)
@@ -98,7 +102,7 @@ def _uploaded(call: Call) -> list[dict[str, Any]]:
         raise missing("files")
     titles = {str(each.get("id")): each.get("title") for each in named}
     if not titles.keys() <= call.workspace.uploads.keys() & call.workspace.contents.keys():
-        raise SlackFault("file_not_found")  # also what was completed before: its upload's ticket is used up
+        raise SlackFault("file_not_found")  # also for a completed upload: it can be completed only once
     for id_, title in titles.items():
         file = call.workspace.uploads[id_]
         file["title"] = title or file["title"]
@@ -124,7 +128,7 @@ def _channels(call: Call) -> Sequence[Channel]:
 
 
 def _comment(call: Call) -> dict[str, Any]:
-    """The text that introduces the files; blocks count only where there is none."""
+    """The comment of the shared files. `blocks` are used only without `initial_comment`."""
     comment, blocks = call.text("initial_comment"), call.arguments.get("blocks")
     given = {"text": comment} if comment else {"blocks": blocks} if blocks else {}
     if given:
@@ -133,7 +137,7 @@ def _comment(call: Call) -> dict[str, Any]:
 
 
 def _thread(call: Call, channels: Sequence[Channel]) -> dict[str, Any]:
-    """A thread is of one channel."""
+    """The thread to share in. It needs exactly one channel."""
     thread = call.text("thread_ts")
     if not thread:
         return {}

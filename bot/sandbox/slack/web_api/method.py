@@ -1,4 +1,4 @@
-"""What a method is, and what it is given."""
+"""The registry of methods, and the call object that a method gets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ YES = {"1", "true", "True", True}
 
 
 class Api(Protocol):
-    """What the methods know of the whole."""
+    """The parts of the Web API that methods use."""
 
     workspace: Workspace
     app: App
@@ -26,7 +26,7 @@ class Api(Protocol):
     events: Events
 
     def open_ticket(self, *, short: bool = False) -> str:
-        """A Socket Mode address, good for one connection."""
+        """Return a Socket Mode address, valid for one connection."""
         ...
 
 
@@ -40,7 +40,7 @@ class Call:
 
     @property
     def workspace(self) -> Workspace:
-        """Where it is carried out."""
+        """The workspace in which the call is carried out."""
         return self.api.workspace
 
     def text(self, key: str, default: str = "") -> str:
@@ -49,24 +49,24 @@ class Call:
         return default if value is None else str(value)
 
     def need(self, key: str) -> str:
-        """An argument that must be there. Raises `SlackFault`."""
+        """A required argument. Raises `SlackFault`."""
         if value := self.text(key):
             return value
         raise missing(key)
 
     def flag(self, key: str, *, default: bool = False) -> bool:
-        """A yes or no."""
+        """A boolean argument."""
         return str(self.arguments[key]).lower() in YES if key in self.arguments else default
 
     def integer(self, key: str, default: int) -> int:
-        """A whole number. Raises `SlackFault`."""
+        """An integer argument. Raises `SlackFault`."""
         try:
             return int(self.arguments.get(key) or default)
         except (TypeError, ValueError) as error:
             raise SlackFault("invalid_arguments") from error
 
     def names(self, key: str) -> Sequence[str]:
-        """A list, or words with commas between them."""
+        """A list argument: a JSON list, or a comma-separated string."""
         value = self.arguments.get(key) or ""
         return (
             [str(each) for each in value]
@@ -75,26 +75,30 @@ class Call:
         )
 
     def require(self, *scopes: str) -> None:
-        """Raises `SlackFault` when the app has none of these scopes."""
+        """Raise `SlackFault` when the app has none of these scopes."""
         if not set(scopes) & self.api.scopes:
             raise SlackFault("missing_scope", needed=",".join(scopes), provided=",".join(sorted(self.api.scopes)))
 
     def channel(self, key: str = "channel") -> Channel:
-        """The channel that is named, as far as the app can know of it; names are no ids, and members may be missing."""
+        """
+        Return the channel with this id, if it is visible to the app. Raises `SlackFault`.
+
+        Names are not accepted. The app must be a member only of a private channel.
+        """
         channel = self.workspace.channels.get(self.need(key))
         if channel is None or (channel.private and BOT_USER not in channel.members):
             raise SlackFault("channel_not_found")
         return channel
 
     def joined(self, key: str = "channel") -> Channel:
-        """The channel that is named, of which the app must be a member."""
+        """Return the channel with this id; the app must be a member. Raises `SlackFault`."""
         channel = self.channel(key)
         if BOT_USER not in channel.members:
             raise SlackFault("not_in_channel")
         return channel
 
     def readable(self, key: str = "channel") -> Channel:
-        """A channel whose messages the app may read: as a member, with the scope of its kind."""
+        """Return a channel whose messages the app may read: as a member, with the history scope of its kind."""
         channel = self.channel(key)
         self.require({"channel": "channels", "group": "groups", "im": "im"}[channel.kind] + ":history")
         if BOT_USER not in channel.members:
@@ -102,7 +106,7 @@ class Call:
         return channel
 
     def postable(self, key: str = "channel") -> Channel:
-        """A channel to post in; a person's id stands for the direct messages with them."""
+        """Return a channel to post in. A person's id means the direct messages with that person."""
         name = self.need(key)
         if name in self.workspace.users and name != BOT_USER:
             return self.workspace.direct(name)
@@ -114,14 +118,14 @@ class Call:
         return channel
 
     def message(self, channel: Channel, key: str = "ts", error: str = "message_not_found") -> dict[str, Any]:
-        """A message that is named by its time stamp; what only one person sees is not found."""
+        """Return a message by its time stamp. An ephemeral message is not found."""
         message = channel.messages.get(self.need(key))
         if message is None or message.get("is_ephemeral"):
             raise SlackFault(error)
         return message
 
     def page(self, items: Sequence[Any], *, limit: int = 100, most: int = 1000) -> tuple[list[Any], str]:
-        """One page of a list, and the cursor of the next (empty on the last). Raises `SlackFault`."""
+        """Return one page of a list, and the next page's cursor (empty on the last). Raises `SlackFault`."""
         size = self.integer("limit", limit)
         if not 0 < size <= most:
             raise SlackFault("invalid_limit")
@@ -138,12 +142,12 @@ Function = Callable[[Call], Awaitable[Answer]]
 
 @dataclass(frozen=True)
 class Method:
-    """A method as the server needs it."""
+    """A registered method."""
 
     name: str
     function: Function
     scopes: tuple[str, ...]
-    """Of which the app needs one; empty for none."""
+    """The app needs one of these; empty for none."""
     per_minute: int
     token: str
     """`bot`, `app`, or `none`."""
@@ -153,7 +157,7 @@ METHODS: dict[str, Method] = {}
 
 
 def method(name: str, *scopes: str, per_minute: int = TIER_4, token: str = "bot") -> Callable[[Function], Function]:  # noqa: S107 - a kind of token
-    """Register a method with the scopes of which it needs one, and its tier (docs.slack.dev: its page)."""
+    """Register a method with its scopes, of which one is needed, and its tier (docs.slack.dev: the method's page)."""
 
     def register(function: Function) -> Function:
         METHODS[name] = Method(name, function, scopes, per_minute, token)

@@ -1,4 +1,4 @@
-"""pins.*: messages that stay at hand (docs.slack.dev: reference/methods/pins.add)."""
+"""pins.*: pinned messages (docs.slack.dev: reference/methods/pins.add)."""
 
 from __future__ import annotations
 

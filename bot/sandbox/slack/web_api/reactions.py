@@ -14,7 +14,7 @@ _NAME = re.compile(r"[a-z0-9_+'-]{1,100}(::skin-tone-[2-6])?")
 
 
 def react(workspace: Workspace, channel: Channel, message: dict[str, Any], user: str, name: str) -> None:
-    """Put somebody's emoji on a message. Raises `SlackFault`."""
+    """Add a person's reaction to a message. Raises `SlackFault`."""
     reactions = message.setdefault("reactions", [])
     one = next((each for each in reactions if each["name"] == name), None)
     if one and user in one["users"]:
@@ -28,7 +28,7 @@ def react(workspace: Workspace, channel: Channel, message: dict[str, Any], user:
 
 
 def take_back(workspace: Workspace, channel: Channel, message: dict[str, Any], user: str, name: str) -> None:
-    """Take somebody's emoji off a message. Raises `SlackFault`."""
+    """Remove a person's reaction from a message. Raises `SlackFault`."""
     one = next((each for each in message.get("reactions", []) if each["name"] == name and user in each["users"]), None)
     if one is None:
         raise SlackFault("no_reaction")

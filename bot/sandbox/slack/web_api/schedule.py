@@ -1,4 +1,8 @@
-"""chat.scheduleMessage and its list: messages for later, at most 120 days ahead (docs.slack.dev: reference/methods/chat.scheduleMessage)."""
+"""
+chat.scheduleMessage and related methods: messages to post later, at most 120 days ahead.
+
+Source: docs.slack.dev: reference/methods/chat.scheduleMessage.
+"""
 
 from __future__ import annotations
 

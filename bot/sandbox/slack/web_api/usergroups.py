@@ -1,4 +1,4 @@
-"""usergroups.*: the groups that a policy may name (docs.slack.dev: reference/methods/usergroups.list)."""
+"""usergroups.*: user groups, which a policy may name (docs.slack.dev: reference/methods/usergroups.list)."""
 
 from __future__ import annotations
 

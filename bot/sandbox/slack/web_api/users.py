@@ -1,4 +1,4 @@
-"""users.*: who is who (docs.slack.dev: reference/methods/users.info)."""
+"""users.*: the people of the workspace (docs.slack.dev: reference/methods/users.info)."""
 
 from __future__ import annotations
 

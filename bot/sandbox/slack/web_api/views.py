@@ -35,7 +35,7 @@ async def _push(call: Call) -> Answer:
     view = _view(call, "modal")
     trigger = call.workspace.triggers.valid(call.need("trigger_id"))
     if not trigger.view or trigger.view not in call.workspace.views:
-        raise SlackFault("invalid_trigger_id")  # only what was done in an open modal may push another on it
+        raise SlackFault("invalid_trigger_id")  # only an action in an open modal may push another modal onto it
     made = modals.pushed(call.workspace, modals.made(call.workspace, view, trigger.user))
     trigger.spent = True
     return {"view": shown(made)}
