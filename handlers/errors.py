@@ -114,7 +114,7 @@ class NotReady(ExecError):
 
 
 class Throttled(ExecError):
-    """Too many requests, also after the wait that the platform asked for."""
+    """Too many requests or sessions, also after waiting where the platform says for how long."""
 
 
 class BinaryMissing(ExecError):

@@ -267,7 +267,7 @@ class Table(Frozen):
     title: str
     verdict: Verdict
     places: tuple[str, ...]
-    """A few of them."""
+    """The names of a few of them."""
     count: int
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -312,7 +312,7 @@ class AgentResult(Frozen):
     reused_from: str | None = None
     """The run whose result is reused, when the Agent was checked less than a minute before."""
     flare: FlareRecord | None = None
-    """Set for a flare whose archive was reviewed."""
+    """The review and its outcome, for a flare whose archive was reviewed."""
 
 
 class Report(Frozen):

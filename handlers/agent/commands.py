@@ -2,8 +2,8 @@
 Choose the command to run, by the Agent's version and its containers.
 
 The release in which a subcommand moved is inferred from pull requests (DataDog/datadog-agent #27016, #35703, #36367,
-#40678), so versions only order the choices: each task has a list of commands to try in turn, and after an `unknown
-command` the next one runs.
+#40678), so versions only order the choices. Each task has a list of commands to try in turn: the next one runs after an
+`unknown command`.
 """
 
 from __future__ import annotations

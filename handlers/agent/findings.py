@@ -1,8 +1,8 @@
 """
 Every finding of the self-test, the flare and the tc check, with its severity and verdict. One table.
 
-`fail` is for what was observed to be wrong; whatever kept csm from observing is `unknown`. Codes are public and do not
-change: other programs match on them.
+`fail` is for what was observed to be wrong; `unknown` is for anything that kept csm from observing. Codes are public
+and do not change: other programs match on them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 Read a flare's archive: its files, and the number of suspected secrets in each.
 
-The Agent that built the archive may be broken or hostile: whatever the archive claims costs bounded time and memory,
-and every file that was not scanned is reported. Secrets are counted, never kept. What the Agent's own scrubber has
+The Agent that built the archive may be broken or hostile: any claim in the archive costs bounded time and memory, and
+every file that was not scanned is reported. Secrets are counted, never kept. Text that the Agent's own scrubber has
 blanked (DataDog/datadog-agent:pkg/util/scrubber/default.go@0370fdff: eight stars or more, then up to five characters of
 a key) does not count as a secret.
 """

@@ -1,7 +1,7 @@
 """
-How commands reach an Agent: one protocol (`base`), a module per platform, and a shipped fake.
+Executors, which run commands on Agents: one protocol (`base`), and a module per platform.
 
-An executor moves bytes. It knows nothing of what a command means, keeps no state between commands
-but its connections, and reports every failure as one of `handlers.errors`. All of them, the fake
-included, pass the one suite in `tests/contract`.
+An executor moves bytes. It does not know what a command means, keeps no state between commands but its connections, and
+reports every failure as one of `handlers.errors`. All of them, and the sandbox's fake executor, pass the one suite in
+`tests/contract`.
 """

@@ -1,9 +1,8 @@
 """
-The executor protocol, and the two ways to use one: `run` a command to its end, or `converse` with it.
+The executor protocol, and two ways to use it: `run` a command to its end, or `converse` for an interactive exec.
 
-A platform implements `agents` and `open`; the rules that must hold everywhere (one total deadline,
-one byte limit, the remote process ended and the partial output kept when it is cut short) are
-written once, here, on top of `Session`.
+A platform implements `agents` and `open`. The rules that must hold everywhere (one total deadline, one byte limit, the
+remote process ended and the partial output kept when it is cut short) are written once, here, on top of `Session`.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one command may cost. Seconds and bytes."""
+    """Limits of one command, in seconds and bytes."""
 
     deadline_s: float = 60.0
-    """From the moment the connection is asked for to the exit status."""
+    """From the start of connecting to the exit status."""
     max_bytes: int = 4 * 1024 * 1024
     """Of stdout and stderr together."""
     grace_s: float = 2.0
-    """How long a process may take to end after it was asked to, before it is killed."""
+    """How long a process may take to end after SIGTERM, before it is killed."""
 
 
 class Stream(Enum):
@@ -50,7 +49,7 @@ class Completed:
 
     argv: tuple[str, ...]
     exit_status: int
-    """0 to 255; a process that died of a signal is 128 + the signal, as shells have it."""
+    """0 to 255; 128 + the signal for a process that a signal killed, as in shells."""
     output: Output
     duration_s: float
 
@@ -65,7 +64,7 @@ class Session(Protocol):
 
     async def read(self) -> tuple[Stream, bytes] | None:
         """
-        The next output, as it comes and never empty, or `None` when both streams have ended.
+        The next chunk of output as it arrives, never empty; `None` when both streams have ended.
 
         Chunks keep their order within a stream. A chunk is at most 1 MiB.
         """
@@ -76,29 +75,29 @@ class Session(Protocol):
         ...
 
     async def close_stdin(self) -> None:
-        """Give the process an end of file. Idempotent."""
+        """Close stdin, so that the process reads an end of file. Idempotent."""
         ...
 
     async def exit_status(self) -> int:
         """
         The exit status, once the output has ended.
 
-        Raises `NoExitStatus` when the platform never tells, `ConnectionLost` when it was cut.
+        Raises `NoExitStatus` when the platform never reports it, `ConnectionLost` when the connection was cut.
         """
         ...
 
     async def end(self, grace_s: float) -> bool:
         """
-        End the remote process: ask it to, and kill it when it has not ended after `grace_s`.
+        End the remote process: ask it to end (SIGTERM), and kill it when it has not ended after `grace_s`.
 
-        True when it is known to be gone, False when it may still run. Never raises; idempotent; takes
-        no longer than `grace_s` and a little more. A process that ended already is gone.
+        True when the process is known to have ended, also before this call; False when it may still run. Never raises;
+        idempotent; takes only a little longer than `grace_s`.
         """
         ...
 
 
 class Executor(Protocol):
-    """How commands reach the Agents of one target."""
+    """Runs commands on the Agents of one target."""
 
     @property
     def platform(self) -> Platform:
@@ -107,10 +106,10 @@ class Executor(Protocol):
 
     async def agents(self) -> Sequence[Agent]:
         """
-        The target's Agents, sorted by name, those that cannot be asked included (their phase and
-        containers say why).
+        The target's Agents, sorted by name, including those that cannot run commands (their phase and containers say
+        why).
 
-        Raises a `handlers.errors.TargetError`; an empty answer is no error.
+        Raises a `handlers.errors.TargetError`; an empty list is no error.
         """
         ...
 
@@ -120,9 +119,9 @@ class Executor(Protocol):
         """
         Start `argv` on an Agent, in one of its containers (`None`: its only or main one).
 
-        `argv` is passed as it is and never read by a shell. Without `stdin` the process sees an empty
-        one. Leaving the context releases the connection; it does not wait for the process. Raises an
-        `ExecError` when the command could not be started.
+        `argv` is passed unchanged and is never parsed by a shell. Without `stdin` the process reads an empty stdin.
+        Leaving the context releases the connection; it does not wait for the process. Raises an `ExecError` when the
+        command could not be started.
         """
         ...
 
@@ -142,8 +141,8 @@ async def run(
     """
     Run a command to its end.
 
-    Raises an `ExecError` with the output so far when it does not end by itself, within
-    `limits.deadline_s` and the grace for ending it. Cancellation ends the remote process too.
+    Raises an `ExecError` with the output so far when the command does not end by itself within `limits.deadline_s`;
+    ending it may take the grace time on top. Cancellation ends the remote process too.
     """
     started = time.monotonic()
     async with converse(executor, agent, argv, container=container, limits=limits, stdin=False) as conversation:
@@ -162,14 +161,13 @@ async def converse(
     stdin: bool = True,
 ) -> AsyncIterator[InteractiveExec]:
     """
-    Hold a command open to read from and write to, under one deadline and one byte limit.
+    Open an interactive exec: a running command to read from and write to, under one deadline and one byte limit.
 
-    Whatever ends the block early (an error, the deadline, cancellation) ends the remote process, and
-    an `ExecError` that leaves it carries all output so far. A block that leaves normally before the
-    command has ended ends it too.
+    Leaving the block before the command has ended ends the remote process, whether the block is left normally or by an
+    error, the deadline or cancellation. An `ExecError` that leaves the block carries all output so far.
     """
-    # An ExecError may come out of a nested scope (opening, reading) without output, or the deadline
-    # may strike anywhere; one place gives both the output that was read by then.
+    # An ExecError from a nested scope (opening, reading) has no output, and the deadline may fire
+    # anywhere. Both get the output that was read so far here, in one place.
     conversation: InteractiveExec | None = None
     try:
         async with asyncio.timeout(limits.deadline_s) as deadline:
@@ -197,7 +195,7 @@ async def converse(
 
 
 class InteractiveExec:
-    """An open command: what it has printed so far, and ways to wait for more. See `converse`."""
+    """A running command of `converse`: its output so far, and ways to wait for more."""
 
     def __init__(self, session: Session, limits: Limits) -> None:
         self._session = session
@@ -211,14 +209,14 @@ class InteractiveExec:
 
     @property
     def output(self) -> Output:
-        """All that was read so far."""
+        """All output that was read so far."""
         return Output(bytes(self._received[Stream.STDOUT]), bytes(self._received[Stream.STDERR]))
 
     async def expect(self, *patterns: re.Pattern[bytes], stream: Stream = Stream.STDOUT) -> re.Match[bytes] | None:
         """
-        Read until one of the patterns is found in all that `stream` has printed so far.
+        Read until one of the patterns is found in the output of `stream` so far.
 
-        `None` when the output ended without it. The first pattern that matches, in the given order, wins.
+        `None` when the output ended without a match. The first pattern that matches, in the given order, wins.
         """
         while True:
             for pattern in patterns:
@@ -232,7 +230,7 @@ class InteractiveExec:
         await self._session.write(data)
 
     async def close_stdin(self) -> None:
-        """Give the command an end of file."""
+        """Close the command's stdin."""
         await self._session.close_stdin()
 
     async def finish(self) -> int:
@@ -245,9 +243,9 @@ class InteractiveExec:
 
     async def pour(self, into: Callable[[bytes], object]) -> int:
         """
-        Read to the end of the output, and return the exit status; stdout goes to `into` as it comes.
+        Stream stdout to `into` as it arrives, to the end of the output; return the exit status.
 
-        What was poured is not kept, in `output` neither, and counts towards the byte limit all the same.
+        Streamed data is not kept, not even in `output`, but counts towards the byte limit.
         """
         poured = 0
         while await self._receive():

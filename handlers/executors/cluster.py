@@ -1,4 +1,4 @@
-"""What a cluster tells of its network without any exec. Only Kubernetes' executor knows a cluster."""
+"""Facts about a cluster's network, read without any exec. Only the Kubernetes executor provides them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 CILIUM = "cilium-config"
-"""The ConfigMap in which Cilium's agents find their settings (docs.cilium.io: network/kubernetes/configuration)."""
+"""The ConfigMap with the settings of Cilium's agents (docs.cilium.io: network/kubernetes/configuration)."""
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonSet:
-    """What runs on every node, with the images of its containers."""
+    """A DaemonSet, with the images of its containers."""
 
     name: str
     images: tuple[str, ...]
@@ -20,7 +20,10 @@ class DaemonSet:
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """Each fact is `None` when it was not seen, and `unseen` says why: a right that csm lacks is no error."""
+    """
+    Facts about a cluster. Each is `None` when it was not seen, and `unseen` says why: a missing right of csm is no
+    error.
+    """
 
     namespace: str
     daemon_sets: tuple[DaemonSet, ...] | None = None
@@ -31,12 +34,13 @@ class ClusterFacts:
 
 @runtime_checkable
 class KnowsCluster(Protocol):
-    """An executor that can also ask the cluster itself."""
+    """An executor that can also query the cluster itself."""
 
     async def cluster_facts(self) -> ClusterFacts:
         """
-        What the network plugin's namespace holds. Raises nothing: what cannot be asked was not seen.
+        The DaemonSets and Cilium's settings in the network plugin's namespace. Raises nothing: what cannot be read is
+        `None`.
 
-        An answer is kept for half a minute, so that asking for each Agent of a cluster costs one question.
+        The facts are cached for half a minute, so that checking each Agent of a cluster costs one query.
         """
         ...

@@ -1,8 +1,8 @@
 """
-Agents in containers of a Docker engine, reached by exec.
+Executor for Agents in containers of a Docker engine, by exec.
 
-The official SDK lists, creates and inspects, in threads for a moment each; the stream of an exec is its raw
-socket, read by the event loop, so that five hundred open sessions are no five hundred threads.
+The official SDK lists, creates and inspects, in short calls in threads. The stream of an exec is its raw socket, read
+by the event loop, so that five hundred open sessions do not need five hundred threads.
 """
 
 from __future__ import annotations
@@ -44,21 +44,23 @@ T = TypeVar("T")
 
 CHUNK = 64 * 1024
 ENDING = "unable to create new parent process"
-"""What the runtime says when a container ends between the engine's look at it and the start of the exec."""
+"""The runtime's message when a container ends between the engine's check of it and the start of the exec."""
 DENIED = "Permission denied"
-"""What the system says of a socket that may not be opened; the SDK keeps the words only."""
+"""The system's message for a socket that may not be opened; the SDK keeps only the text of the error."""
 NOT_STARTED = ("executable file not found", "no such file or directory", "permission denied")
 KILLED = 137
-"""The exit status of what an engine kills along with its container."""
+"""The exit status of a process that the engine kills along with its container."""
 SETTLE_S = 1.0
-"""How much later than an exec's end the engine may notice that of its container."""
+"""How much later than the end of an exec the engine may notice the end of its container."""
 KEEPALIVE_S = 20
 STATUS_WAIT_S = 5.0
-"""The engine may say that an exec is still running for a moment after its stream has ended."""
+"""
+How long to wait for the exit status. The engine may report an exec as running for a moment after its stream has ended.
+"""
 
 
 class DockerExecutor:
-    """One engine. Connects when it is first used."""
+    """Executor for one Docker engine. Connects on first use."""
 
     platform = Platform.DOCKER
 
@@ -69,7 +71,7 @@ class DockerExecutor:
         self._image = re.compile(settings.image)
 
     async def agents(self) -> Sequence[Agent]:
-        """The containers whose image is an Agent's, stopped ones included."""
+        """The containers whose image is an Agent's, including stopped ones."""
         filters = {"label": self._settings.label} if self._settings.label else {}
         try:
             found = await self._call(lambda api: api.containers(all=True, filters=filters))
@@ -120,16 +122,19 @@ class DockerExecutor:
         )
 
     async def inspect(self, exec_id: str) -> Mapping[str, Any]:
-        """What the engine knows of an exec."""
+        """The engine's data about an exec."""
         return await self._call(lambda api: api.exec_inspect(exec_id))
 
     async def life(self, agent: Agent) -> tuple[str, str]:
-        """The state of the Agent's container, as `docker ps` has it, and since when it runs; `gone` for one that is not there."""
+        """
+        The state of the Agent's container, as in `docker ps`, and its start time. `gone` when there is no such
+        container.
+        """
         try:
             found = (await self._call(lambda api: api.inspect_container(agent.handle)))["State"]
         except (DockerException, requests.RequestException, OSError):
             return "gone", ""
-        # While it is being removed by force it is still said to run.
+        # During a forced removal the engine still reports it as running.
         return ("dead" if found["Dead"] else str(found["Status"])), str(found["StartedAt"])
 
     async def time(self) -> str:
@@ -155,7 +160,7 @@ class DockerExecutor:
         return await asyncio.to_thread(call)
 
     def _agent(self, found: Mapping[str, Any]) -> Agent:
-        # While it is being removed it has no name.
+        # A container that is being removed has no name.
         name = (found["Names"] or [found["Id"][:12]])[0].lstrip("/")
         running = found["State"] == "running"
         container = Container(
@@ -180,7 +185,7 @@ class DockerExecutor:
 
 def _started_at(status: str) -> datetime | None:
     """
-    When a container was started, from `Up 12 seconds` and the like; as late as these words allow.
+    When a container was started, from a status such as `Up 12 seconds`; the latest time that this text allows.
 
     Source: docker/go-units:duration.go, `HumanDuration`, which the engine's list of containers uses.
     """
@@ -208,7 +213,7 @@ class DockerSession:
         self._exec_id = exec_id
         self._mark = mark
         self._stream = stream
-        # The SDK hands out a reader over the socket (unix, TCP) or the TLS socket itself.
+        # The SDK returns a reader over the socket (unix, TCP), or the TLS socket itself.
         self._socket: socket.socket = getattr(stream, "_sock", stream)
         self._socket.setblocking(False)
         _keep_alive(self._socket)
@@ -236,7 +241,7 @@ class DockerSession:
             raise ConnectionLost(f"{self._argv[0]} on {self._agent} no longer reads its input.") from error
 
     async def close_stdin(self) -> None:
-        """Close the writing half of the connection, which the engine passes on."""
+        """Close the writing half of the connection; the engine then closes the process's stdin."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
@@ -261,7 +266,10 @@ class DockerSession:
             pause = min(pause * 2, 0.5)
 
     async def _container_ended(self) -> bool:
-        """Whether the container ended too. The engine learns of an exec's end first, so this waits a moment."""
+        """
+        Whether the container ended too. The engine notices the end of an exec first, so this polls for up to
+        `SETTLE_S`.
+        """
         before = life = await self._executor.life(self._agent)
         give_up = asyncio.get_running_loop().time() + SETTLE_S
         while life == before and life[0] == "running":
@@ -275,7 +283,7 @@ class DockerSession:
         try:
             return await self._executor.inspect(self._exec_id)
         except APIError as error:
-            # An exec is forgotten together with its container.
+            # The engine removes an exec together with its container.
             raise Vanished(f"{self._agent} vanished while {self._argv[0]} ran.") from error
         except (DockerException, requests.RequestException, OSError) as error:
             raise ConnectionLost(f"The engine of {self._agent} was lost while {self._argv[0]} ran.") from error
@@ -292,12 +300,12 @@ class DockerSession:
         return code
 
     async def end(self, grace_s: float) -> bool:
-        """End whatever carries the mark, through a second exec."""
+        """End all processes that carry the mark, through a second exec (`handlers.executors.kill`)."""
         if self._ended:
             return True
         if is_kill(self._argv):
             return False
-        # With output that nobody reads, the engine would not notice the end of any exec of this container.
+        # While output is unread, the engine does not notice the end of any exec of this container.
         self.release()
         limits = Limits(deadline_s=grace_s + 5, max_bytes=4096, grace_s=0)
         for python in PYTHONS:
@@ -306,7 +314,7 @@ class DockerSession:
             except BinaryMissing:
                 continue
             except (NotReady, Vanished):
-                # What a container ran is gone with it, and is only frozen in one that is paused.
+                # The processes of a container end with it; in a paused container they are only frozen.
                 return (await self._executor.life(self._agent))[0] != "paused"
             except (ExecError, TargetError):
                 return False
@@ -321,7 +329,7 @@ class DockerSession:
             self._socket.close()
 
     async def _exactly(self, length: int) -> bytes | None:
-        """That many bytes, or `None` when the stream ends before."""
+        """Exactly `length` bytes, or `None` when the stream ends before."""
         while len(self._buffer) < length:
             try:
                 data = await asyncio.get_running_loop().sock_recv(self._socket, CHUNK)
@@ -337,9 +345,9 @@ class DockerSession:
 
 def _keep_alive(connection: socket.socket) -> None:
     """
-    Probe an idle connection over TCP, since what is in between forgets those that are silent.
+    Turn on TCP keepalive, since devices in between drop idle connections.
 
-    The engine's protocol has no ping of its own. Where the system has no such options, its own times hold.
+    The engine's protocol has no ping of its own. Where the system does not have these options, its default times apply.
     """
     if connection.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -350,7 +358,7 @@ def _keep_alive(connection: socket.socket) -> None:
 
 
 def _check_socket(base_url: str) -> None:
-    """Find out whether anybody listens: the SDK leaves a socket open when nobody does. Raises an `OSError`."""
+    """Check that something listens on a unix socket; the SDK leaks a socket when nothing does. Raises an `OSError`."""
     if base_url.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(base_url.removeprefix("unix://"))

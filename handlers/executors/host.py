@@ -1,4 +1,4 @@
-"""The host that csm runs on: processes of its own, in a process group each."""
+"""Executor for the host that csm runs on: each command is a process in its own process group."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INSTALLED = "opt/datadog-agent"
 
 
 class HostExecutor:
-    """This host. Its one Agent is named as the target."""
+    """Executor for this host. Its one Agent has the name of the target."""
 
     platform = Platform.HOST
 
@@ -69,10 +69,10 @@ class HostExecutor:
             await session.release()
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Does nothing: this executor holds no connections."""
 
     def _placed(self, program: str) -> str:
-        """Where the Agent's program is: under the root that the Agent is installed in."""
+        """The path of a program; the Agent's programs are below the configured root."""
         if program.startswith(f"/{INSTALLED}/"):
             return str(self._settings.root / program.lstrip("/"))
         return program
@@ -80,16 +80,16 @@ class HostExecutor:
 
 async def close_pipes(process: asyncio.subprocess.Process) -> None:
     """
-    Close this side of a process's pipes, whether or not it has ended.
+    Close this side of a process's pipes, whether or not the process has ended.
 
-    `Process.wait` returns only when all pipes have (CPython: asyncio/base_subprocess.py), so that one left
-    unread would be waited for without end.
+    `Process.wait` returns only when all pipes are closed (CPython: asyncio/base_subprocess.py), so it would wait
+    forever for a pipe that nobody reads.
     """
     transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]  # noqa: SLF001 - the only way to it
     for descriptor in range(3):
         if pipe := transport.get_pipe_transport(descriptor):
             pipe.close()
-    await asyncio.sleep(0)  # they close in the loop's next turn
+    await asyncio.sleep(0)  # the pipes close in the next iteration of the loop
 
 
 class HostSession:
@@ -134,7 +134,7 @@ class HostSession:
             self._process.stdin.close()
 
     async def exit_status(self) -> int:
-        """The exit status; 128 + the signal for a process that died of one."""
+        """The exit status; 128 + the signal for a process that a signal killed."""
         code = await self._process.wait()
         said = self._stderr_tail.decode("utf-8", "replace").strip()
         if self._sudo and code == 1 and sudo_spoke(said):
@@ -146,7 +146,7 @@ class HostSession:
         return 128 - code if code < 0 else code
 
     async def end(self, grace_s: float) -> bool:
-        """End the whole process group. sudo passes SIGTERM on, but a killed sudo leaves its child behind."""
+        """End the whole process group. sudo passes SIGTERM on, but a killed sudo leaves its child running."""
         self._signal(signal.SIGTERM)
         await self._stop_reading()
         try:
@@ -159,12 +159,12 @@ class HostSession:
                 return False
             if self._sudo and os.geteuid() != 0:
                 return False
-        # Grandchildren of the group that ignored the request.
+        # Other processes of the group that ignored SIGTERM.
         self._signal(signal.SIGKILL)
         return True
 
     async def release(self) -> None:
-        """Stop reading. The process may be there still; it gets a broken pipe when it prints."""
+        """Stop reading. A process that still runs gets a broken pipe when it prints."""
         await self._stop_reading()
 
     async def _stop_reading(self) -> None:

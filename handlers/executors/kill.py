@@ -1,10 +1,10 @@
 """
-How a process in a container is ended: by a mark in its environment.
+End a process in a container, by a mark in its environment.
 
-Neither Kubernetes nor Docker can end what an exec started: closing the connection leaves the process
-running. So each command carries a mark of its own in its environment, which its children inherit, and
-a second command, a fixed program for the Agent's own Python, ends whatever carries that mark. No shell,
-no process name to guess, nothing left behind.
+Neither Kubernetes nor Docker can end a process that an exec started: closing the connection leaves it running. So csm
+starts each command with a unique mark in its environment, which child processes inherit. A second command, a fixed
+program for the Agent's own Python, ends all processes with that mark. It uses no shell, guesses no process name and
+leaves nothing on the target.
 """
 
 from __future__ import annotations
@@ -48,19 +48,22 @@ if not gone(time.monotonic() + grace):
 
 
 def new_mark() -> str:
-    """A mark that no other command has."""
+    """A new unique mark, 16 hexadecimal digits."""
     return secrets.token_hex(8)
 
 
 def kill_argv(python: str, mark: str, grace_s: float) -> tuple[str, ...]:
     """
-    The command that ends all processes carrying `mark`; exit status 0 when none is left.
+    The command that ends all processes carrying `mark`; its exit status is 0 when none is left.
 
-    It asks them to end (SIGTERM), and kills them after `grace_s`.
+    It sends SIGTERM, and kills them after `grace_s`.
     """
     return (python, "-I", "-S", "-c", _PROGRAM, f"{VARIABLE}={mark}", f"{grace_s:g}")
 
 
 def is_kill(argv: Sequence[str]) -> bool:
-    """Whether a command is itself an ending. An ending is never ended by another, or a cut-off target would never be left alone."""
+    """
+    Whether `argv` is itself such a kill command. A kill command is never ended by another one; otherwise csm would go
+    on sending them to a target that was cut off.
+    """
     return len(argv) == 7 and argv[4] == _PROGRAM

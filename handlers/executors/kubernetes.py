@@ -1,8 +1,8 @@
 """
-Agents in a Kubernetes cluster, reached by exec in their pods.
+Executor for Agents in a Kubernetes cluster, by exec in their pods.
 
     kubernetes_client    requests and websockets, through the official client
-    kubernetes_session   one exec: channels, exit status, end
+    kubernetes_session   one exec: channels, exit status, ending the process
     kubernetes_pods      pods as Agents
 """
 
@@ -28,7 +28,7 @@ from handlers.executors.settings import KubernetesSettings
 from handlers.model import Agent, Platform
 
 SELECTORS = ("agent.datadoghq.com/component=agent", "app.kubernetes.io/component=agent")
-"""Newer charts and the Operator set the first; the second is also carried by other charts' pods."""
+"""Newer charts and the Operator set the first; pods of other charts carry the second too."""
 
 PAGE = 500
 FACTS_GOOD_S = 30.0
@@ -36,7 +36,7 @@ FACTS_GOOD_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """Something that RBAC allows or not. `str(right)` reads like a role's rule: `create pods/exec`."""
+    """A permission in RBAC. `str(right)` reads like a role's rule: `create pods/exec`."""
 
     verb: str
     resource: str
@@ -45,7 +45,7 @@ class Right:
     namespace: str = ""
     """The Agents' namespace when empty."""
     name: str = ""
-    """One object's; all of them when empty."""
+    """The name of one object; all objects when empty."""
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}" + (f"/{self.subresource}" if self.subresource else "")
@@ -57,11 +57,11 @@ NEEDED = (
     Right("get", "pods", "exec"),
     Right("create", "pods", "exec"),
 )
-"""What csm does in a cluster, and so must be allowed to."""
+"""The permissions that csm needs in a cluster."""
 
 
 class KubernetesExecutor:
-    """One cluster. Connects when it is first used."""
+    """Executor for one cluster. Connects on first use."""
 
     platform = Platform.KUBERNETES
 
@@ -73,7 +73,7 @@ class KubernetesExecutor:
         self._asking = asyncio.Lock()
 
     async def agents(self) -> Sequence[Agent]:
-        """The Agents' pods, by node name where that is unique."""
+        """The Agents' pods, named by their node where it has only one."""
         selectors = (self._settings.selector,) if self._settings.selector else SELECTORS
         for selector in selectors:
             pods = [
@@ -105,7 +105,7 @@ class KubernetesExecutor:
 
     @property
     def useful(self) -> Sequence[Right]:
-        """What only `tc` uses, and does without: the network plugin's own settings."""
+        """Optional permissions, which only `tc` uses: to read the network plugin's DaemonSets and settings."""
         namespace = self._settings.network_plugin_namespace
         return (
             Right("list", "daemonsets", group="apps", namespace=namespace),
@@ -114,7 +114,7 @@ class KubernetesExecutor:
 
     async def may(self, right: Right) -> bool:
         """
-        Whether the cluster would let us (SelfSubjectAccessReview, which every account may ask for). Raises a `TargetError`.
+        Whether csm has a permission (SelfSubjectAccessReview, which every account may ask for). Raises a `TargetError`.
 
         kubernetes/kubernetes: staging/src/k8s.io/api/authorization/v1/types.go
         """
@@ -143,7 +143,7 @@ class KubernetesExecutor:
 
     @property
     def server_date(self) -> str:
-        """The cluster's clock, as its last answer told it (RFC 9110, Date)."""
+        """The cluster's clock, from its last response (RFC 9110, Date)."""
         return self._client.server_date
 
     async def aclose(self) -> None:
@@ -172,7 +172,10 @@ class KubernetesExecutor:
         )
 
     async def _pods(self, selector: str) -> Sequence[Mapping[str, Any]]:
-        """All pods of a selector, page by page. A token that has expired (410) starts again."""
+        """
+        All pods of a selector, page by page. Starts again when the continue token has expired (410), `TRIES` attempts
+        in all.
+        """
         for _ in range(TRIES):
             try:
                 return [pod async for pod in self._pages(selector)]

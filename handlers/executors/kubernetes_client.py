@@ -1,6 +1,6 @@
 """
-Requests to a cluster's API, and the websockets of its execs: through the official client (`kubernetes.aio`), with its
-configuration, credentials and TLS, and errors translated in one place.
+Client for requests to a cluster's API and for the websockets of its execs. Uses the official client (`kubernetes.aio`),
+with its configuration, credentials and TLS, and translates errors in one place.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TRIES = 3
 
 
 class NotThere(TargetUnreachable):
-    """404: what was asked for is not there."""
+    """404: the requested object does not exist."""
 
 
 class Expired(Exception):
@@ -44,7 +44,7 @@ class Expired(Exception):
 
 
 class KubernetesClient:
-    """One cluster's API. Connects when it is first used."""
+    """Client for one cluster's API. Connects on first use."""
 
     def __init__(self, target: str, settings: KubernetesSettings) -> None:
         self._target = target
@@ -52,19 +52,20 @@ class KubernetesClient:
         self._api: WsApiClient | None = None
         self._connecting = asyncio.Lock()
         self.server_date = ""
-        """The cluster's clock, as its last answer told it (RFC 9110, Date)."""
+        """The cluster's clock, from its last response (RFC 9110, Date)."""
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        """One GET; see `call`."""
+        """Send a GET; see `call`."""
         return await self.call("GET", path, query=query)
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> Mapping[str, Any]:
         """
-        One request as JSON: the generated models cost more to build than the answer to read.
+        Send one request, and parse its JSON. The generated models are not used: they cost more to build than the JSON
+        to read.
 
-        Raises a `TargetError`, or `Expired` for 410. 429 is waited out, a few times.
+        Raises a `TargetError`, or `Expired` for 410. Waits and tries again after 429, `TRIES` attempts in all.
         """
         for attempt in range(TRIES):
             try:
@@ -102,11 +103,13 @@ class KubernetesClient:
         return TargetUnreachable(f"{self._target} answered {status}: {said}")
 
     async def exec(self, agent: Agent, path: str, query: Sequence[tuple[str, str]]) -> aiohttp.ClientWebSocketResponse:
-        """The websocket of an exec. Raises an `ExecError`; 429 is waited out, a few times."""
+        """
+        Open the websocket of an exec. Raises an `ExecError`. Waits and tries again after 429, `TRIES` attempts in all.
+        """
         for attempt in range(TRIES):
             try:
                 api = await self._client()
-                # As the client's own helper does, and with the protocols where aiohttp can tell which was agreed on.
+                # Like the client's own helper, but with `protocols`, so that aiohttp knows which one was negotiated.
                 socket = await self._pool(api).ws_connect(
                     api.configuration.host + path,
                     params=query,
@@ -150,11 +153,11 @@ class KubernetesClient:
                 await config.load_kube_config(path, settings.context, configuration, persist_config=False)
         except (config.ConfigException, OSError) as error:
             raise TargetError(f"The kubeconfig for {self._target} cannot be used: {error}") from error
-        # The default of 100 would make a thousand Agents wait for one another.
+        # No limit: with the default of 100, a thousand Agents would wait for one another's connections.
         configuration.connection_pool_maxsize = 0
         if not configuration.proxy:
             configuration.proxy = _proxy_of_the_environment(configuration.host)
-        # aiohttp would look for proxies and a .netrc in a thread, for each request; one look is enough.
+        # aiohttp would read the proxies and a .netrc in a thread for each request; reading them once is enough.
         configuration.client_session_kwargs = {"trust_env": False}
         return WsApiClient(configuration, heartbeat=settings.heartbeat_s)
 
@@ -173,7 +176,7 @@ class KubernetesClient:
 
 
 def _proxy_of_the_environment(url: str) -> str | None:
-    """The proxy that `https_proxy`, `http_proxy` and `no_proxy` name for an address, as `kubectl` takes them."""
+    """The proxy for a URL by `https_proxy`, `http_proxy` and `no_proxy`, as in `kubectl`."""
     parts = urllib.parse.urlsplit(url)
     if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
         return None
@@ -201,7 +204,7 @@ def _retry_after(headers: Mapping[str, str]) -> float:
 
 
 def read_json(text: str) -> Mapping[str, Any]:
-    """An object, or an empty one for whatever is none."""
+    """Parse a JSON object; an empty one for any other text."""
     try:
         found = json.loads(text)
     except ValueError:
@@ -214,5 +217,5 @@ def _message(body: str) -> str:
 
 
 def words(error: BaseException | None) -> str:
-    """An error of a library as words for people; at most 300 characters."""
+    """The text of a library's error for people; at most 300 characters."""
     return f"{type(error).__name__}: {error}"[:300] if error and str(error) else type(error).__name__

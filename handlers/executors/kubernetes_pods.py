@@ -1,4 +1,4 @@
-"""What the API says of pods and DaemonSets, as Agents and as facts. Pure: JSON in, values out."""
+"""Convert pods of the API to Agents, and DaemonSets to facts. Pure: JSON in, values out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from handlers.version import from_image
 
 
 def is_agent(pod: Mapping[str, Any], *, checked: bool) -> bool:
-    """The older label is shared with other components; an Agent has a container named `agent`."""
+    """
+    Whether a pod is an Agent. Always, if `checked` (its selector is configured); else by its containers' names, because
+    pods of other components have the older label too.
+    """
     names = {container["name"] for container in pod["spec"]["containers"]}
     return checked or bool(names & {"agent", "unprivileged-single-agent"})
 
 
 def agent_of(pod: Mapping[str, Any], target: str, *, unique: bool) -> Agent:
-    """A pod as an Agent; named by its node where it is the only one there."""
+    """Convert a pod to an Agent. Its name is the node's if the pod is the only one there (`unique`)."""
     metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
     node = spec.get("nodeName", "")
     states = {state["name"]: state for state in status.get("containerStatuses") or []}

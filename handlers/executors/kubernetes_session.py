@@ -1,8 +1,8 @@
 """
-One exec in a pod: the channels of the exec protocol, its exit status, and its end.
+One exec in a pod: the channels of the exec protocol, the exit status, and ending the process.
 
 kubernetes/kubernetes: staging/src/k8s.io/apimachinery/pkg/util/remotecommand/constants.go (`v5.channel.k8s.io`, falling
-back to v4). The official client's websocket helper knows neither the exit status nor how to close stdin.
+back to v4). The official client's websocket helper supports neither the exit status nor closing stdin.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class KubernetesSession:
         self._stderr_tail = b""
 
     async def read(self) -> tuple[Stream, bytes] | None:
-        """The next output. The status channel ends it, since it comes after all output."""
+        """The next chunk of output. A message on the status channel ends it, since it comes after all output."""
         while self._status is None:
             message = await self._socket.receive()
             if message.type is aiohttp.WSMsgType.BINARY and message.data:
@@ -67,7 +67,10 @@ class KubernetesSession:
         return None
 
     def _check_close(self) -> None:
-        """A close without a status: in good order (1000) the status never came, otherwise it was cut."""
+        """
+        Handle a close without a status. After a normal close (1000) there is no status; any other close raises
+        `ConnectionLost`.
+        """
         if self._socket.close_code != aiohttp.WSCloseCode.OK:
             raise ConnectionLost(f"The connection to {self._agent} was cut while {self._argv[0]} ran.")
 
@@ -76,7 +79,10 @@ class KubernetesSession:
         await self._send(bytes([STDIN]) + data)
 
     async def close_stdin(self) -> None:
-        """Close stdin. Version 4 of the protocol cannot; a process that reads to the end then waits for its deadline."""
+        """
+        Close stdin. Version 4 of the protocol cannot; a process that reads to the end of stdin then runs until its
+        deadline.
+        """
         if self._socket.protocol == "v5.channel.k8s.io":
             await self._send(bytes([CLOSE, STDIN]))
 
@@ -93,14 +99,14 @@ class KubernetesSession:
         raise _start_error(self._agent, self._argv[0], str(status.get("message", "")))
 
     def _exited(self, code: int) -> int:
-        # `env` found no such program: its own words, on the last line and nothing else.
+        # `env` found no such program: stderr is one line, and it is the message of `env`.
         tail = self._stderr_tail.decode("utf-8", "replace").strip()
         if code in (126, 127) and tail.startswith(("env: ", "/usr/bin/env: ")) and "\n" not in tail:
             raise BinaryMissing(f"{self._argv[0]} cannot be run on {self._agent}: {tail}")
         return code
 
     async def end(self, grace_s: float) -> bool:
-        """End whatever carries the mark, through a second exec."""
+        """End all processes that carry the mark, through a second exec (`handlers.executors.kill`)."""
         if self._status is not None:
             return True
         if is_kill(self._argv):
@@ -108,7 +114,7 @@ class KubernetesSession:
         limits = Limits(deadline_s=grace_s + 5, max_bytes=4096, grace_s=0)
         for python in PYTHONS:
             try:
-                # The ending has a mark of its own, so it does not end itself.
+                # The kill command has a mark of its own, so it does not end itself.
                 line = kill_argv(python, self._mark, grace_s)
                 done = await run(self._executor, self._agent, line, container=self._container, limits=limits)
             except BinaryMissing:
@@ -126,7 +132,7 @@ class KubernetesSession:
 
 
 def _start_error(agent: Agent, binary: str, said: str) -> ExecError:
-    """What the container runtime says when a command did not start."""
+    """The error for the container runtime's message about a command that did not start."""
     if "executable file not found" in said or "no such file or directory" in said or "permission denied" in said:
         return BinaryMissing(f"{binary} cannot be run on {agent}: {said[:300]}")
     if "container not found" in said or "not found" in said:

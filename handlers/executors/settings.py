@@ -1,4 +1,6 @@
-"""How to reach a target, by platform: the entries of the configuration. Light to import, unlike the executors."""
+"""
+Settings of a target, by platform: the entries of the configuration. Imports no client library, unlike the executors.
+"""
 
 from __future__ import annotations
 
@@ -8,36 +10,38 @@ from handlers.model import Frozen
 
 
 class KubernetesSettings(Frozen):
-    """A cluster, and where in it the Agents are."""
+    """A Kubernetes cluster, and where its Agents run."""
 
     context: str | None = None
-    """A context of the kubeconfig; its current one when not given."""
+    """Context of the kubeconfig; by default its current context."""
     kubeconfig: Path | None = None
-    """The kubeconfig's file; `$KUBECONFIG` or `~/.kube/config` when not given."""
+    """Path of the kubeconfig; by default `$KUBECONFIG` or `~/.kube/config`."""
     in_cluster: bool = False
-    """Use the account of the pod that csm runs in, and no kubeconfig."""
+    """Use the service account of the pod that csm runs in, and no kubeconfig."""
     namespace: str = "datadog"
-    """Where the Agents are."""
+    """Namespace of the Agents."""
     selector: str | None = None
-    """A label selector for the Agents' pods; the chart's and the Operator's labels when not given."""
+    """Label selector for the Agents' pods; by default the labels of the Helm chart and of the Operator."""
     network_plugin_namespace: str = "kube-system"
-    """Where the DaemonSets of the network plugin are, and `cilium-config`: read by `tc` if csm may."""
+    """Namespace of the network plugin's DaemonSets and of `cilium-config`; `tc` reads them if csm has the right."""
     request_timeout_s: float = 20.0
-    """How long the API server may take to answer a request; commands have their own limits."""
+    """How long the API server may take to answer a request. Commands have their own limits."""
     heartbeat_s: float = 20.0
-    """How often a command's connection is pinged, so that nothing on the way takes it for dead: load balancers
-    cut what was silent for a minute. No answer within half of it, and the connection is lost."""
+    """
+    Interval between pings on a command's connection, because load balancers cut a connection that is silent for a
+    minute. Without an answer within half the interval, the connection counts as lost.
+    """
 
 
 class DockerSettings(Frozen):
-    """A Docker engine. The Agent's container is discovered by its image and labels."""
+    """A Docker engine. The Agent's container is found by its image and label."""
 
     base_url: str = "unix:///var/run/docker.sock"
-    """The engine's address."""
+    """Address of the engine."""
     image: str = r"(^|/)(datadog/agent|agent|datadog-agent)([:@]|$)"
-    """A pattern that an image reference must match."""
+    """Regular expression that is searched for in the container's image reference."""
     label: str = ""
-    """A label that a container must have, with or without `=value`."""
+    """Label that the container must have, with or without `=value`."""
 
 
 class HostSettings(Frozen):
@@ -46,23 +50,26 @@ class HostSettings(Frozen):
     sudo: bool = False
     """Run the Agent's programs through `sudo -n`; deploy/sudoers allows exactly those."""
     root: Path = Path("/")
-    """The folder below which the Agent's /opt/datadog-agent is looked for, and its programs are run from."""
+    """
+    Folder that contains the Agent's /opt/datadog-agent. csm looks for the Agent there, and runs its programs from
+    there.
+    """
 
 
 class SshSettings(Frozen):
-    """A host over SSH. Its key must be in `known_hosts`; there is no way to ignore it."""
+    """A host over SSH. Its host key must be in `known_hosts`; this check cannot be turned off."""
 
     address: str
-    """Its name or address."""
+    """Name or address of the host."""
     user: str
-    """The account to log in with."""
+    """Account to log in with."""
     known_hosts: Path
-    """A file with the host's key, as OpenSSH writes it."""
+    """File with the host's key, in OpenSSH's format."""
     port: int = 22
-    """Where its SSH server listens."""
+    """Port of the SSH server."""
     client_keys: tuple[Path, ...] = ()
-    """Private keys; the user's agent and default keys when empty."""
+    """Private keys; when empty, the keys of the user's SSH agent and the default keys."""
     sudo: bool = False
-    """Run the Agent's programs through `sudo -n` there."""
+    """Run the Agent's programs through `sudo -n` on that host."""
     connect_timeout_s: float = 15.0
     """How long connecting and logging in may take."""

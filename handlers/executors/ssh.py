@@ -1,8 +1,8 @@
 """
-A host over SSH (asyncssh). Its key must be known; there is no way to ignore it.
+Executor for a host over SSH (asyncssh). The host's key must be known; this check cannot be turned off.
 
-sshd hands every command line to the user's login shell. This is the one place where a shell reads what csm
-runs, and `shlex.join` makes each argument a single word to it, so that it is data all the same.
+sshd hands every command line to the user's login shell. This is the one place where a shell parses what csm runs.
+`shlex.join` makes each argument a single word for the shell, so that it is treated as data.
 """
 
 from __future__ import annotations
@@ -34,14 +34,17 @@ from handlers.model import Agent, Installation, Platform
 
 CHUNK = 64 * 1024
 SESSIONS = 8
-"""Commands at once. sshd's default MaxSessions is 10 a connection; a server that allows fewer gets more connections."""
+"""
+Concurrent commands. sshd's default MaxSessions is 10 per connection; when a server allows fewer, csm opens more
+connections.
+"""
 OPEN_S = 5.0
-"""A connection that does not open a session within this time is dead, and has not noticed."""
+"""A connection that does not open a session within this time counts as dead."""
 KEEPALIVE_S = 15
 
 
 class SshExecutor:
-    """One host. Its one Agent is named as the target."""
+    """Executor for one host. Its one Agent has the name of the target."""
 
     platform = Platform.HOST
 
@@ -50,7 +53,7 @@ class SshExecutor:
         self._settings = settings
         self._connection: asyncssh.SSHClientConnection | None = None
         self._used: Counter[asyncssh.SSHClientConnection] = Counter()
-        """How many commands run on a connection, those included that have been replaced."""
+        """The number of commands that run on each connection, including connections that were replaced."""
         self._connecting = asyncio.Lock()
         self._places = asyncio.Semaphore(SESSIONS)
 
@@ -65,7 +68,7 @@ class SshExecutor:
         )
         try:
             found = await run(
-                _WithoutSudo(self),  # which sudo need not allow
+                _WithoutSudo(self),  # so that sudo need not allow this command
                 agent,
                 ("test", "-d", "/opt/datadog-agent"),
                 limits=Limits(deadline_s=self._settings.connect_timeout_s),
@@ -87,7 +90,7 @@ class SshExecutor:
 
     @contextlib.asynccontextmanager
     async def opened(self, agent: Agent, argv: Sequence[str], *, stdin: bool, sudo: bool) -> AsyncIterator[Session]:
-        """Start `argv`, through sudo or not."""
+        """Start `argv`, with or without sudo."""
         mark = new_mark()
         line = shlex.join([*(SUDO if sudo else ()), "env", f"{VARIABLE}={mark}", *argv])
         async with self._places:
@@ -111,7 +114,10 @@ class SshExecutor:
                 await asyncio.wait_for(connection.wait_closed(), 2)
 
     async def _start(self, line: str) -> tuple[asyncssh.SSHClientConnection, asyncssh.SSHClientProcess[bytes]]:
-        """Open a session. A connection that has no place, was cut or went silent is replaced, and what runs on it left alone."""
+        """
+        Open a session. A connection that has no free session, was cut or does not respond is replaced; commands that
+        run on it continue.
+        """
         useless: asyncssh.SSHClientConnection | None = None
         while True:
             connection, new = await self._connected(instead_of=useless)
@@ -128,7 +134,7 @@ class SshExecutor:
                 useless = connection
 
     def _leave(self, connection: asyncssh.SSHClientConnection) -> None:
-        """A command has ended. A connection that was replaced is closed after its last one."""
+        """Count one command fewer on a connection. A replaced connection is closed after its last command."""
         self._used[connection] -= 1
         if not self._used[connection]:
             del self._used[connection]
@@ -147,7 +153,7 @@ class SshExecutor:
     async def _connected(
         self, *, instead_of: asyncssh.SSHClientConnection | None
     ) -> tuple[asyncssh.SSHClientConnection, bool]:
-        """The connection for the next session, and whether it was made for it."""
+        """The connection for the next session, and whether it is new."""
         async with self._connecting:
             if self._connection is not None and self._connection is not instead_of:
                 return self._connection, False
@@ -181,7 +187,7 @@ class SshExecutor:
 
 
 class _WithoutSudo:
-    """The same host, for what needs no rights."""
+    """The same host without sudo, for commands that need no special rights."""
 
     platform = Platform.HOST
 
@@ -246,7 +252,7 @@ class SshSession:
             self._process.stdin.write_eof()
 
     async def exit_status(self) -> int:
-        """The exit status; 128 + the signal for a process that died of one."""
+        """The exit status; 128 + the signal for a process that a signal killed."""
         await self._process.wait_closed()
         if signal := self._process.exit_signal:
             import signal as signals
@@ -268,7 +274,7 @@ class SshSession:
             raise Denied(f"sudo does not let csm run {self._argv[0]} on {self._agent} without a password: {said}")
 
     async def end(self, grace_s: float) -> bool:
-        """End whatever carries the mark, through a second command."""
+        """End all processes that carry the mark, through a second command (`handlers.executors.kill`)."""
         if self._process.exit_status is not None:
             return True
         if is_kill(self._argv):
@@ -287,11 +293,14 @@ class SshSession:
         return False
 
     async def _terminated(self, grace_s: float) -> bool:
-        """Where sudo allows no ending: ask sshd to signal sudo, which passes that on. It may not kill what ignores it."""
+        """
+        End the process where sudo does not allow the kill command: sshd signals sudo, which passes that on. A process
+        that ignores SIGTERM keeps running.
+        """
         try:
             self._process.terminate()
             async with asyncio.timeout(grace_s):
-                while await self.read():  # what nobody reads would hold the end of the process back
+                while await self.read():  # unread output would delay the end of the process
                     pass
                 await self._process.wait_closed()
         except (OSError, ExecError):  # a time-out is an OSError
@@ -299,7 +308,7 @@ class SshSession:
         return self._process.exit_status is not None
 
     async def release(self) -> None:
-        """Close the channel, and read no more of it."""
+        """Close the channel and stop reading."""
         self._process.close()
         for pump in self._pumps:
             pump.cancel()

@@ -1,4 +1,4 @@
-"""The archive where it lies: read in one stream, and hashed in place. No byte of it is kept."""
+"""The archive on the Agent: read in one stream, and hashed in place. Nothing here keeps its bytes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(found.hexdigest())
 
 
 class ArchiveTrouble(Exception):
-    """The archive cannot be had. A finding's code, and what shows it."""
+    """The archive cannot be read or hashed. Carries the code of a finding, its detail and its evidence."""
 
     def __init__(self, code: str, detail: str = "", evidence: bytes | str = b"") -> None:
         super().__init__(code)
@@ -45,7 +45,7 @@ class ArchiveTrouble(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look at an archive found."""
+    """The result of reading an archive once."""
 
     size: int
     sha256: str
@@ -66,7 +66,7 @@ class Archive:
         self._hashers = [("sha256sum", path), *((python, "-I", "-S", "-c", _PROGRAM, path) for python in PYTHONS)]
 
     async def look(self, scratch: TemporarySpace, version: AgentVersion | None) -> Look:
-        """Read the archive of an Agent of that version to its end, hash, list and scan it. Raises `ArchiveTrouble`."""
+        """Read the archive to its end; hash, list and scan it. `version` is the Agent's. Raises `ArchiveTrouble`."""
         try:
             async with scratch.open() as file:
                 size, sha256 = await self._fetch(file, self._settings.archive_max_bytes)
@@ -75,11 +75,14 @@ class Archive:
                 return Look(size, sha256, await _in_a_thread(file, self._settings, version))
         except UnreadableArchive as error:
             raise ArchiveTrouble("flare.archive_unreadable", str(error)) from error
-        except OSError as error:  # executors raise none: it is csm's own disk
+        except OSError as error:  # executors raise no OSError, so it is from csm's own disk
             raise ArchiveTrouble("flare.no_room", error.strerror or str(error)) from error
 
     async def sha256(self) -> str:
-        """Its hash, taken where it lies. Raises `ArchiveTrouble`; the hasher that worked is the first the next time."""
+        """
+        Hash the archive on the Agent. Raises `ArchiveTrouble`. The program that worked is the first to be tried the
+        next time.
+        """
         limits = Limits(deadline_s=self._settings.hash_deadline_s, max_bytes=16 * 1024)
         while self._hashers:
             try:
@@ -98,13 +101,13 @@ class Archive:
         raise ArchiveTrouble("flare.no_hash")
 
     async def copy(self, most: int) -> tuple[bytes, str]:
-        """Its bytes, at most that many, and their hash. Raises `ArchiveTrouble`."""
+        """The archive's bytes, at most `most`, and their hash. Raises `ArchiveTrouble`."""
         file = io.BytesIO()
         _, sha256 = await self._fetch(file, most)
         return file.getvalue(), sha256
 
     async def _fetch(self, file: BinaryIO, most: int) -> tuple[int, str]:
-        """Its bytes into `file`; their number and hash, taken as they came."""
+        """Stream the archive's bytes into `file`; return their number and their hash."""
         digest = hashlib.sha256()
 
         def take(data: bytes) -> None:
@@ -137,7 +140,10 @@ def _unreadable(done: Completed) -> ArchiveTrouble:
 
 
 async def _in_a_thread(file: BinaryIO, settings: FlareSettings, version: AgentVersion | None) -> Contents:
-    """Scanning takes seconds of a processor. The file is not let go before the thread has."""
+    """
+    Scan in a thread, since it uses the processor for seconds. On cancellation, the thread ends before `file` is
+    released.
+    """
     stop = threading.Event()
     scanning = asyncio.ensure_future(
         asyncio.to_thread(read_contents, file, settings.bounds, version=version, stop=stop.is_set)

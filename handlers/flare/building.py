@@ -1,4 +1,4 @@
-"""From a request to a question about a reviewed archive."""
+"""Build and review the archive of a flare, up to the Agent's question whether to upload it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _ANOTHER_COMMAND_MAY_DO = {
     "flare.unknown_command",
     _LOCAL,
 }
-"""Where nothing was uploaded for sure, and the next choice may come further."""
+"""Findings after which certainly nothing was uploaded and the next command may succeed."""
 
 
 class Building:
-    """One flare until it can be decided on."""
+    """Builds and reviews one flare, until it can be decided on."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Building:
         """
         Build and review an archive; `stack` then holds the process that waits for the answer.
 
-        Raises `FlareFailed`, and nothing was uploaded then unless it is `in_doubt`.
+        Raises `FlareFailed`; then nothing was uploaded unless its `in_doubt` is true.
         """
         if self._agent.phase != "Running":
             raise self.account.failed(self.account.finding("agent.not_running", self._agent.phase))
@@ -80,7 +80,7 @@ class Building:
                 code = stopped.finding.code
                 if code == "flare.other_container" and (local := locally(choice)):
                     choices.insert(0, local)
-                if code == _LOCAL:  # better than nothing, should the others lead to nothing
+                if code == _LOCAL:  # tried again last, should the other commands fail: better than no archive
                     choices.append(choice)
                     self._tried_in_full.add(choice)
                 if not choices or code not in _ANOTHER_COMMAND_MAY_DO:
@@ -88,7 +88,10 @@ class Building:
 
     @contextlib.asynccontextmanager
     async def _attempt(self, choice: AgentCommand) -> AsyncIterator[tuple[Waiting, Archive, FlareReview]]:
-        """One command, held with its reviewed archive; leaving the block ends it. Raises `_Stopped` before it is held."""
+        """
+        Run one command and hold it with its reviewed archive; leaving the block ends it. Raises `_Stopped` when the
+        command does not get that far.
+        """
         self.account.choice = choice
         container = self._agent.container(choice.container) if choice.container else None
         if container is not None and not container.ready:
@@ -121,13 +124,13 @@ class Building:
         """
         Whether another command may build a full archive.
 
-        Outside of Kubernetes nothing but its answer tells whether there is a security-agent that runs.
+        Outside Kubernetes, only running the command shows whether a security-agent runs.
         """
         is_security_agent = choice.argv[0].endswith("security-agent")
         return is_security_agent and choice.container is None and choice not in self._tried_in_full
 
     async def _question(self, talk: InteractiveExec) -> Question:
-        """Read until the known question; anything else is the end of it."""
+        """Read until the known question. Raises `_Stopped` for anything else."""
         try:
             async with asyncio.timeout(self._settings.build_deadline_s):
                 asked = await talk.expect(QUESTION)
@@ -146,7 +149,7 @@ class Building:
         raise _Stopped(self._finding(code, talk, found.words.splitlines()[-1] if found and found.words else ""))
 
     async def _reviewed(self, choice: AgentCommand, question: Question) -> tuple[Archive, FlareReview]:
-        """Read the archive and say what is in it."""
+        """Read the archive and build its review."""
         self._on_step("csm reads the archive")
         self.account.archive = question.path
         archive = Archive(self._executor, self._agent, choice.container, question.path, self._settings)
@@ -181,7 +184,7 @@ class Building:
         )
 
     async def _ask_version(self) -> None:
-        """A version that cannot be found out leaves the choice open."""
+        """Read the Agent's version. If that fails, it stays unknown, and rules out no command."""
         choice = version_command(self._agent)
         if choice.container is not None and not self._agent.container(choice.container):
             return
@@ -210,7 +213,7 @@ class Building:
 
 
 class _Stopped(Exception):
-    """This command does not lead to a question about a reviewed archive."""
+    """This command did not get to a question about a reviewed archive. `finding` says why."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.code)

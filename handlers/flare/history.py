@@ -1,4 +1,4 @@
-"""A flare's result: its findings, its verdict, its record."""
+"""The history of one flare, and the result made from it: findings, verdict and record."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from handlers.version import AgentVersion
 
 
 class FlareFailed(CsmError):
-    """No archive came to be reviewed, or it was held for too long. `result` says why."""
+    """No archive was reviewed, or it was held for too long. `result` says why."""
 
     def __init__(self, result: AgentResult) -> None:
         super().__init__(result.reason)
@@ -34,12 +34,15 @@ class FlareFailed(CsmError):
 
     @property
     def in_doubt(self) -> bool:
-        """Whether something may have been uploaded all the same: without asking, or at the last moment."""
+        """
+        Whether something may have been uploaded all the same: without asking, or because the deadline came during the
+        upload.
+        """
         return any(finding.code in _MAY_HAVE_UPLOADED for finding in self.result.findings)
 
 
 def whom_to_ask(agent: Agent, review: FlareReview, at: datetime) -> str:
-    """Whom to ask whether an upload of about that time arrived, and what they need to find it. A sentence or two."""
+    """A sentence that says whom to ask whether an upload at about that time arrived, and what they need to find it."""
     who = f"whoever runs {review.foreign_host}" if review.foreign_host else "Datadog's support"
     case = f"for case {review.case}" if review.case else f"for a new case of {review.email}"
     return (
@@ -53,7 +56,7 @@ _MAY_HAVE_UPLOADED = {"flare.uploaded_unasked", "flare.upload_timeout"}
 
 @dataclass(slots=True)
 class FlareHistory:
-    """What has been done so far, from which results are made."""
+    """What was done so far for one flare; makes its findings and its result."""
 
     agent: Agent
     clock: Clock
@@ -63,22 +66,22 @@ class FlareHistory:
     invocations: list[Invocation] = field(default_factory=list)
     archive: str = ""
     ask: str = ""
-    """Whom to ask should it not be seen whether the upload arrived: `whom_to_ask`."""
+    """Whom to ask when it was not seen whether the upload arrived: the text of `whom_to_ask`."""
     _since: float = 0.0
 
     def begun(self, choice: AgentCommand) -> None:
-        """A command was started."""
+        """Record that a command was started."""
         self.choice = choice
         self._since = self.clock.monotonic()
         self.invocations.append(Invocation(argv=choice.argv, container=choice.container, why=choice.why))
 
     def ended(self, exit_status: int | None) -> None:
-        """The command that was started last is over; `None` when its end was not seen."""
+        """Record the end of the last command; `None` when its end was not seen."""
         took = round(self.clock.monotonic() - self._since, 3)
         self.invocations[-1] = self.invocations[-1].model_copy(update={"exit_status": exit_status, "duration_s": took})
 
     def finding(self, code: str, detail: str = "", evidence: bytes | str | Sequence[str] = ()) -> Finding:
-        """A coded finding with its advice."""
+        """A finding with its remediation."""
         kind = KINDS[code]
         words = " ".join(clean(detail, max_chars=300).split()).rstrip(".")
         container = self.choice.container if self.choice else None
@@ -95,7 +98,7 @@ class FlareHistory:
         )
 
     def failed(self, finding: Finding) -> FlareFailed:
-        """The error for an archive that did not come to be reviewed."""
+        """The error whose result has only this finding."""
         return FlareFailed(self.result(KINDS[finding.code].verdict, finding.summary, (finding,)))
 
     def result(
@@ -107,7 +110,7 @@ class FlareHistory:
         review: FlareReview | None = None,
         outcome: FlareOutcome | None = None,
     ) -> AgentResult:
-        """The Agent's result. Findings are sorted, the worst first."""
+        """The Agent's result. Findings are sorted, worst first."""
         choice = self.choice
         return AgentResult(
             agent=self.agent.name,

@@ -1,4 +1,4 @@
-"""A reviewed archive whose process waits for an answer, and the answer."""
+"""Hold a reviewed archive and the process that waits for an answer; approve or decline it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from handlers.redaction import clean
 
 
 class NoCopy(CsmError):
-    """No copy of the archive can be had. `str(error)` says why, for people."""
+    """The archive cannot be copied. `str(error)` says why, for people."""
 
 
 Kind = Literal["uploaded", "declined", "not_uploaded", "failed", "in_doubt"]
@@ -39,11 +39,12 @@ async def hold(
     on_step: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[HeldFlare]:
     """
-    Build an archive, review it, and hold the process that asks whether to upload it. Enter and leave it in one task.
+    Build an archive, review it, and hold the process that asks whether to upload it. Enter and leave the block in one
+    task.
 
-    Raises `FlareFailed` when no archive came to be reviewed, or out of the block when it was held for longer
-    than `settings.hold_s`. Leaving the block without a decision, in whatever way, writes `n` where
-    that is still possible and ends the process.
+    Raises `FlareFailed` when no archive was reviewed, and out of the block when it was held for longer than
+    `settings.hold_s`. Leaving the block without a decision, in any way, writes `n` where that is still possible and
+    ends the process.
     """
     building = Building(agent, executor, clock, scratch, request, settings=settings, on_step=on_step)
     async with contextlib.AsyncExitStack() as stack:
@@ -52,7 +53,7 @@ async def hold(
 
 
 class HeldFlare:
-    """One archive, its review, and the process that waits for the decision on it. Decided once."""
+    """One archive, its review, and the process that waits for the decision. It can be decided once."""
 
     def __init__(
         self, process: Waiting, archive: Archive, review: FlareReview, account: FlareHistory, settings: FlareSettings
@@ -63,9 +64,9 @@ class HeldFlare:
         self._settings = settings
         self._decided = False
         self._seen_changed = ""
-        """The hash of what was copied, where that was not the reviewed archive."""
+        """The hash of the copy, if it is not that of the reviewed archive; else empty."""
         self.review = review
-        """What is about to leave."""
+        """The review of the archive."""
 
     @property
     def answered(self) -> bool:
@@ -73,7 +74,7 @@ class HeldFlare:
         return self._process.answer == b"y"
 
     async def ended(self) -> AgentResult:
-        """Wait until the process ends, or the connection is lost, before a decision."""
+        """Wait until the process ends or its connection is lost, without a decision; return the result."""
         await self._process.ended()
         return self._gone()
 
@@ -81,7 +82,8 @@ class HeldFlare:
         """
         Hash the archive again, and answer `y` only when it is the one that was reviewed.
 
-        Never raises for what the Agent does; a cancellation ends the process, see `answered`.
+        Never raises because of the Agent. Cancellation ends the process; `answered` then says whether `y` may have been
+        written.
         """
         self._decide()
         if self._process.over():
@@ -100,16 +102,17 @@ class HeldFlare:
         return await self._uploaded()
 
     async def decline(self, reason: str) -> AgentResult:
-        """Answer `n`, and wait for the end. `reason` is a sentence for people."""
+        """Answer `n`, and wait for the process to end. `reason` is a sentence for people."""
         self._decide()
         return await self._declined("declined", Verdict.SKIPPED, reason, ())
 
     async def copy(self, most_bytes: int) -> bytes:
         """
-        The archive's bytes, for a copy that somebody asked for. Only once it is approved, and before `approve`: from
-        about 7.78 the Agent removes the archive that it uploaded.
+        The archive's bytes, for a copy that a person asked for. Call it only once the flare is approved, and before
+        `approve`: from about 7.78 the Agent removes the archive that it uploaded.
 
-        Raises `NoCopy` where it cannot be had. When it is not the reviewed one any more, `approve` uploads nothing.
+        Raises `NoCopy` when the archive cannot be copied. If it is not the reviewed one any more, `approve` uploads
+        nothing.
         """
         assert not self._decided, "the copy is taken before the answer"
         if self.review.size > most_bytes:
@@ -128,7 +131,7 @@ class HeldFlare:
         self._decided = True
 
     async def _changed(self) -> Finding | None:
-        """What speaks against this archive being the one that was reviewed."""
+        """A finding when the archive is not the reviewed one, or when that cannot be checked; else `None`."""
         try:
             now = self._seen_changed or await self._archive.sha256()
         except ArchiveTrouble as trouble:
@@ -151,7 +154,7 @@ class HeldFlare:
         return self._recorded(kind, verdict, reason, findings)
 
     def _gone(self) -> AgentResult:
-        """It ended before it was answered."""
+        """The result of a process that ended, or whose connection was lost, before it was answered."""
         process = self._process
         if claims_an_upload(process.stdout):
             return self._result("in_doubt", self._account.finding("flare.uploaded_unasked", evidence=self._said()))
@@ -163,7 +166,7 @@ class HeldFlare:
         return self._result("not_uploaded", self._account.finding("flare.ended_waiting", detail, self._said()))
 
     async def _uploaded(self) -> AgentResult:
-        """Wait for what the Agent says of its upload."""
+        """Wait for the Agent's output after `y`, and make the result from it."""
         process = self._process
         if not await process.ended(self._settings.upload_deadline_s):
             return self._result("in_doubt", self._account.finding("flare.upload_timeout", evidence=self._said()))
@@ -177,7 +180,10 @@ class HeldFlare:
         return self._result("failed" if failed else "in_doubt", finding, answer)
 
     async def _confirmed(self, answer: Uploaded) -> AgentResult:
-        """Datadog has it. What is still to be said is whether it was the approved one, and all of it."""
+        """
+        The result of a confirmed upload. A finding says so if the archive changed during the upload, or was built
+        without the running Agent.
+        """
         remarks = [self._account.finding("flare.local")] if self.review.local else []
         if remark := await self._changed_during_upload():
             remarks.append(remark)
@@ -186,13 +192,16 @@ class HeldFlare:
         return self._recorded("uploaded", verdict, reason, remarks, case=answer.case, message=answer.words)
 
     def _whose(self) -> str:
-        """Who confirmed that the archive arrived, as far as that is known."""
+        """Text that says who has the archive, as far as that is known."""
         if host := self.review.foreign_host:
             return f"{host}, which is not Datadog's, has the archive"
         return "Datadog has the archive" if self.review.site else "The archive was uploaded"
 
     async def _changed_during_upload(self) -> Finding | None:
-        """What the archive looks like after its upload. That it is gone is nothing to remark: the Agent removed it."""
+        """
+        A finding when the archive's hash differs after the upload, or cannot be taken. A missing archive is no finding,
+        because the Agent removes it.
+        """
         try:
             if await self._archive.sha256() != self.review.sha256:
                 return self._account.finding("flare.changed_during_upload")
@@ -228,7 +237,7 @@ class HeldFlare:
         return self._account.finding(code, where)
 
     def _said(self) -> bytes:
-        """What came after the question, and on stderr."""
+        """The output after the question, and the end of stderr."""
         return b"\n".join(filter(None, (self._process.spoke_on, self._process.stderr[-4000:].strip())))
 
 

@@ -1,4 +1,4 @@
-"""What a flare is asked for, and what it may cost."""
+"""The request for a flare, and the limits of one flare."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.
 
 @dataclass(frozen=True, slots=True)
 class FlareRequest:
-    """Whose flare it is. Raises `UsageError` unless both are what they must be."""
+    """The case and the e-mail address of a flare. Raises `UsageError` unless both are valid."""
 
     case: str = ""
-    """Digits; empty for a new case. The Agent puts it into an address as it is."""
+    """Digits; empty for a new case. The Agent puts it into a URL unchanged."""
     email: str = ""
-    """Of whom the case is; the Agent asks for it when it is not given, so it must be."""
+    """The address that the case belongs to. Required, because the Agent prompts for it when it is not given."""
 
     def __post_init__(self) -> None:
         if self.case and not _CASE.fullmatch(self.case):
@@ -33,19 +33,19 @@ class FlareRequest:
 
 @dataclass(frozen=True, slots=True)
 class FlareSettings:
-    """What one flare may cost. Seconds and bytes."""
+    """Limits of one flare, in seconds and bytes."""
 
     build_deadline_s: float = 900.0
-    """To the question; the Agent's providers may take minutes."""
+    """From the start of the command to its question; the Agent's providers may take minutes."""
     hold_s: float = 2 * 3600.0
-    """The longest that a process is held, whatever whoever holds it does."""
+    """The longest time that a process is held, also if the caller never decides."""
     upload_deadline_s: float = 300.0
-    """From `y` to the end: the Agent tries three times, for up to 60 s each."""
+    """From `y` to the end of the process: the Agent tries three times, for up to 60 s each."""
     read_deadline_s: float = 300.0
     hash_deadline_s: float = 60.0
     decline_deadline_s: float = 10.0
     output_bytes: int = 256 * 1024
-    """Of what the command prints."""
+    """Limit for the command's output."""
     archive_max_bytes: int = 256 * 1024 * 1024
     bounds: Bounds = field(default_factory=Bounds)
 

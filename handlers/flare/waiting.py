@@ -1,4 +1,4 @@
-"""The process that asked, and waits for its answer."""
+"""The flare's process after its question, and the answer to it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from handlers.shielded import run_shielded
 
 NO_WRITE_S = 2.0
 NO_END_S = 3.0
-"""How long a `n` may take to be written, and then to be obeyed, before the process is ended instead."""
+"""How long writing `n` may take, and then how long the process may take to end, before csm ends the process instead."""
 
 
 class Waiting:
     """
-    A process after its question, read from one task all the time, so that connections stay alive.
+    A process after its question. One task reads from it all the time, so that its connection stays alive.
 
-    It is answered at most once. `answer` is what was written, or was to be.
+    It is answered at most once. `answer` is what was written, or what csm tried to write.
     """
 
     def __init__(self, talk: InteractiveExec) -> None:
@@ -30,38 +30,38 @@ class Waiting:
 
     @property
     def stdout(self) -> bytes:
-        """All of it, the question included."""
+        """All of stdout, the question included."""
         return self._talk.output.stdout
 
     @property
     def stderr(self) -> bytes:
-        """All of it."""
+        """All of stderr."""
         return self._talk.output.stderr
 
     @property
     def spoke_on(self) -> bytes:
-        """What came after the question."""
+        """The output on stdout after the question."""
         return self.stdout[self._asked :].strip()
 
     def over(self) -> bool:
-        """Whether nothing more comes: the process ended, or the connection did."""
+        """Whether the process has ended or its connection was lost."""
         return self._reading.done()
 
     @property
     def exit_status(self) -> int | None:
-        """`None` when it was not seen."""
+        """The exit status; `None` when it was not seen."""
         return None if not self.over() or self.lost else self._reading.result()
 
     @property
     def lost(self) -> ExecError | None:
-        """Why its end was not seen, once it is over."""
+        """The error because of which the end of the process was not seen; `None` otherwise."""
         error = self._reading.exception() if self.over() else None
         if error is not None and not isinstance(error, ExecError):
             raise error
         return error
 
     async def ended(self, within_s: float | None = None) -> bool:
-        """Wait until it is over; False when that took longer."""
+        """Wait until the process has ended or its connection was lost; False when that took longer."""
         done, _ = await asyncio.wait({self._reading}, timeout=within_s)
         return bool(done)
 
@@ -72,7 +72,7 @@ class Waiting:
         await self._talk.write(b"y\n")
 
     async def no(self) -> None:
-        """Write `n` and an end of input, as far as that is still possible."""
+        """Write `n` and close stdin, if that is still possible."""
         assert self.answer != b"y", "a yes cannot be taken back"
         if self.answer or self.over():
             return
@@ -83,7 +83,7 @@ class Waiting:
                 await self._talk.close_stdin()
 
     async def leave(self) -> None:
-        """Say no, unless it was answered; then stop reading."""
+        """Unless `y` was written, write `n` and wait for the end, at most `NO_END_S`; then stop reading."""
         if self.answer != b"y":
             await self.no()
             await self.ended(NO_END_S)
@@ -95,7 +95,7 @@ class Waiting:
 
 @contextlib.asynccontextmanager
 async def waiting(talk: InteractiveExec) -> AsyncIterator[Waiting]:
-    """Hold the process; leaving the block without an answer says no, also when it is left by cancellation."""
+    """Hold the process. Leaving the block without an answer writes `n`, also on cancellation."""
     process = Waiting(talk)
     try:
         yield process

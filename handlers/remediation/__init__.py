@@ -1,9 +1,8 @@
 """
-What to do about a finding: `remediate(code, agent, version)` in `catalogue`, its snippets in `snippets`.
+Remediations: what to do about a finding. `remediate(code, agent, version)` is in `catalogue`, its snippets in
+`snippets`. Remediations of the tc check are computed, in `tc`.
 
-What to do about the tc check is computed, in `tc`.
-
-Advice is data, chosen by the finding's code, by who set the Agent up, and by the Agent's version.
+A remediation is data, chosen by the finding's code, by how the Agent was installed, and by the Agent's version.
 """
 
 from handlers.remediation.catalogue import remediate

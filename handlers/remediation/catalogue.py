@@ -1,4 +1,4 @@
-"""What to do about each finding code."""
+"""The remediation for each finding code."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ def remediate(
     code: str, agent: Agent, version: AgentVersion | None, *, container: str = "", archive: str = "", ask: str = ""
 ) -> Remediation:
     """
-    The advice for a finding on this Agent. Every code of `handlers.agent.findings` has one.
+    The remediation for a finding on this Agent. Every code of `handlers.agent.findings` has one.
 
-    `container`, `archive` (a path there) and `ask` (a sentence for an upload in doubt) make a flare's advice exact.
+    `container`, `archive` (a path in it) and `ask` (a sentence for an upload in doubt) make a flare's remediation
+    exact.
     """
     if code in flare.ADVICE:
         return flare.advise(code, flare.Place(agent, container, archive, ask))

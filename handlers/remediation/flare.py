@@ -1,4 +1,4 @@
-"""What to do about each finding of the flare."""
+"""The remediation for each finding of the flare."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from handlers.remediation.snippets import describe, logs, shell
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a flare's archive lies; what is not known stands as `<…>` in snippets."""
+    """The location of a flare's archive. Unknown parts stand as `<…>` in snippets."""
 
     agent: Agent
     container: str
     archive: str
     ask: str = ""
-    """Whom to ask whether the flare arrived, and with which words."""
+    """A sentence that says whom to ask whether the flare arrived, and what to tell them."""
 
     def command(self, *argv: str) -> str:
-        """What a person types to run `argv` there."""
+        """The command line that a person types to run `argv` there."""
         words = shlex.join(argv)
         match self.agent.installation:
             case Installation.DOCKER:
@@ -56,11 +56,11 @@ SUDOERS = sudoers.rules(_AS_ROOT)
 Steps = Callable[[Place], tuple[Step, ...]]
 
 ASK = "Ask Datadog's support whether the flare arrived, before another one is sent."
-"""Of an upload that is in doubt. `Place.ask` takes its place where the case, the host and the time are known."""
+"""For an upload that is in doubt. Replaced by `Place.ask` when the case, the host and the time are known."""
 
 
 def advise(code: str, place: Place) -> Remediation:
-    """The advice for one of the flare's findings."""
+    """The remediation for one of the flare's findings."""
     summary, steps, docs = ADVICE[code]
     return Remediation(summary=summary.replace(ASK, place.ask or ASK), steps=steps(place), docs=docs)
 

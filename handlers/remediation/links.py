@@ -1,4 +1,4 @@
-"""Addresses in Datadog: documents, and the Log Explorer of a site."""
+"""URLs: documentation, and the Log Explorer of a Datadog site."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ AGENT_TROUBLESHOOTING = f"{_DOCS}/agent/troubleshooting/"
 KUBERNETES_RBAC = "https://kubernetes.io/docs/reference/access-authn-authz/rbac/"
 
 MOST_HOSTS = 20
-"""More hosts than this make an address that is too long; the query then names none."""
+"""With more hosts than this, the URL would be too long; the query then names none."""
 
 
 def events_url(site: str, hosts: Sequence[str], started: datetime) -> str:
     """
-    The self-test's events in the Log Explorer: the Agent reports them with the rule id `self_test`.
+    URL of the self-test's events in the Log Explorer: the Agent reports them with the rule id `self_test`.
 
     Source of the id: DataDog/datadog-agent:pkg/security/events/custom.go. `site` is a Datadog site such as
-    `datadoghq.eu`; times are milliseconds.
+    `datadoghq.eu`; times in the URL are milliseconds.
     """
     query = "@agent.rule_id:self_test"
     if 0 < len(hosts) <= MOST_HOSTS:

@@ -1,7 +1,7 @@
 """
-Snippets to copy, by who set the Agent up.
+Snippets to copy, by how the Agent was installed.
 
-YAML snippets are patches: they hold the keys to change and leave the rest of the user's file alone.
+YAML snippets are patches: they hold only the keys to change; the rest of the user's file stays as it is.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ _RESTART = "sudo systemctl restart datadog-agent-sysprobe datadog-agent"
 
 
 def patch(agent: Agent, by_installation: Mapping[Installation, tuple[str, str, str]]) -> tuple[Step, ...]:
-    """The patch for this Agent, and what makes it take effect."""
+    """The patch for this Agent, and on a host the restart that makes it take effect."""
     title, language, snippet = by_installation[agent.installation]
     steps = [Step(platform=agent.installation, title=title, language=language, snippet=snippet)]
     if agent.installation is HOST:
@@ -108,12 +108,12 @@ def patch(agent: Agent, by_installation: Mapping[Installation, tuple[str, str, s
 
 
 def shell(agent: Agent, title: str, snippet: str) -> Step:
-    """A command for a person's terminal."""
+    """A step with a command for a person's terminal."""
     return Step(platform=agent.installation, title=title, language="shell", snippet=snippet)
 
 
 def logs(agent: Agent, container: str) -> Step:
-    """How to read a container's log, on this Agent's platform."""
+    """A step that reads the log of a container, or on a host of a process."""
     match agent.installation:
         case Installation.DOCKER:
             command = f"docker logs --tail 200 {agent.name}"
@@ -125,7 +125,7 @@ def logs(agent: Agent, container: str) -> Step:
 
 
 def describe(agent: Agent) -> Step:
-    """How to see what state the Agent is in."""
+    """A step that shows the state of the Agent."""
     match agent.installation:
         case Installation.DOCKER:
             command = f"docker inspect --format '{{{{json .State}}}}' {agent.name}"
@@ -137,7 +137,7 @@ def describe(agent: Agent) -> Step:
 
 
 def restart(agent: Agent) -> Step:
-    """How to restart the Agent."""
+    """A step that restarts the Agent."""
     match agent.installation:
         case Installation.DOCKER:
             command = f"docker restart {agent.name}"
@@ -149,7 +149,9 @@ def restart(agent: Agent) -> Step:
 
 
 def restart_system_probe(agent: Agent) -> Step:
-    """How to have the Agent test itself anew: it does 15 s after system-probe has started."""
+    """
+    A step that restarts system-probe for a new self-test, which the Agent runs 15 s after system-probe has started.
+    """
     match agent.installation:
         case Installation.DOCKER:
             command = f"docker restart {agent.name}"
@@ -161,7 +163,7 @@ def restart_system_probe(agent: Agent) -> Step:
 
 
 def look_for_sockets(agent: Agent, container: str) -> Step:
-    """How to see where the module has its sockets."""
+    """A step that lists the module's sockets."""
     match agent.installation:
         case Installation.DOCKER:
             command = f"docker exec {agent.name} ls -l /var/run/sysprobe /opt/datadog-agent/run"

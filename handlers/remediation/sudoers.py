@@ -1,7 +1,7 @@
 """
 Lines for sudoers that allow exactly the argument vectors that csm runs on a host, here and over SSH.
 
-The patterns have an end of their own: sudo's older wildcards match spaces and slashes, and so any argument.
+The patterns are anchored regular expressions: sudo's older wildcards match spaces and slashes, and so any argument.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ TITLE = "Lines for /etc/sudoers.d/csm, for {what} (sudo 1.9.10 or newer); set su
 
 _SYSTEM = PurePosixPath("/usr/bin")
 _TRIGGERED = AgentVersion(7, 60, 0)
-"""A version with each command that triggers a self-test."""
+"""A version in which every command that triggers a self-test exists."""
 _SOCKET = "/[A-Za-z0-9._/-]{1,200}"
 
 
 def rules(vectors: Iterable[tuple[str, str]]) -> str:
     """
-    A line for each program (its whole path) and pattern of its arguments, and one for it over SSH.
+    A sudoers line for each program (its whole path) and pattern of its arguments, and a second line for it over SSH.
 
-    There a program runs as `env CSM_EXEC=<mark> program …`; sudo looks up those of the system by their names.
+    Over SSH a program runs as `env CSM_EXEC=<mark> program …`, where programs of the system are called by name.
     """
     lines = []
     for program, arguments in vectors:
@@ -46,7 +46,7 @@ def rules(vectors: Iterable[tuple[str, str]]) -> str:
 
 
 def _selftest() -> Iterable[tuple[str, str]]:
-    """All that a self-test's check runs as root, a pattern for each program."""
+    """All programs that a self-test check runs as root, each with a pattern of its arguments."""
     host = Agent(target="", name="", platform=Platform.HOST, installation=Installation.HOST)
     triggers = selftest_commands(host, _TRIGGERED)
     statuses = status_commands(host, None)

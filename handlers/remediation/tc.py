@@ -1,8 +1,8 @@
 """
-What to do about a finding of the tc check.
+Remediations for the findings of the tc check.
 
-The advice is computed from what was found: which priority would help, which key this Agent reads, what the vendor can
-change and what that endangers. Snippets are patches: keys to add or change, everything else stays.
+They are computed from what was found: which priority would help, which key this Agent reads, what the vendor can change
+and what that endangers. Snippets are patches: keys to add or change, everything else stays.
 
 Sources: DataDog/datadog-agent:pkg/security/probe/config/config.go (keys, their aliases), #13692 (priority), #30994
 (handles); DataDog/helm-charts@79f7c74f and DataDog/datadog-operator@55db5316 (values, and what they leave out).
@@ -20,7 +20,10 @@ from handlers.remediation.snippets import DOCKER, HELM, HOST, OPERATOR, PLAIN, d
 from handlers.version import AgentVersion
 
 NEW_KEYS = (50, 0)
-"""From here `event_monitoring_config.network` is surely read; the older name is an alias that every version reads."""
+"""
+From this version `event_monitoring_config.network` is certainly read; the older name is an alias that every version
+reads.
+"""
 RAW_HANDLE = (61, 0)
 CONFIGURABLE = (39, 2)
 _OLD, _NEW = "runtime_security_config", "event_monitoring_config"
@@ -29,7 +32,7 @@ _OLD_ENV, _NEW_ENV = "DD_RUNTIME_SECURITY_CONFIG_NETWORK_", "DD_EVENT_MONITORING
 
 @dataclass(frozen=True, slots=True)
 class VendorAdvice:
-    """What the vendor table says of one vendor."""
+    """The entry of the vendor table for one vendor."""
 
     name: str
     knob: str
@@ -40,18 +43,18 @@ class VendorAdvice:
 
 @dataclass(frozen=True, slots=True)
 class TcFacts:
-    """What was found on an Agent, as far as advice rests on it."""
+    """Facts about an Agent that a remediation depends on."""
 
     current: int | None = None
     """The Agent's priority."""
     priority: int | None = None
-    """The one that would help; `None` when none does."""
+    """The priority that would help; `None` when none does."""
     handles: tuple[int, int] = (0, 0)
-    """Two that nobody uses at the Agent's priority."""
+    """Two handles that are free at the Agent's priority."""
     old_key: bool = False
-    """Whether the priority has its older name, which is read first (and so must be changed, or taken away)."""
+    """Whether the priority is set by its older key, which is read first (and so must be changed or removed)."""
     old_switch: bool = False
-    """The same of the switch for network detections."""
+    """Whether network detections are set by their older key, which is read first too."""
     raw_packet: bool = True
     vendors: tuple[VendorAdvice, ...] = ()
 
@@ -60,7 +63,7 @@ Advice = Callable[[Agent, AgentVersion | None, TcFacts], Sequence[Step]]
 
 
 def remediate_tc(code: str, agent: Agent, version: AgentVersion | None, facts: TcFacts) -> Remediation:
-    """The advice for a `tc.…` finding on this Agent."""
+    """The remediation for a `tc.…` finding on this Agent."""
     summary, advice = _ADVICE[code]
     sources = [url for vendor in facts.vendors for url in _urls(vendor.source)]
     return Remediation(
@@ -74,7 +77,10 @@ def remediate_tc(code: str, agent: Agent, version: AgentVersion | None, facts: T
 
 
 def set_priority(agent: Agent, version: AgentVersion | None, facts: TcFacts) -> Sequence[Step]:
-    """The number, in the key and the file of this installation."""
+    """
+    Set the Agent's priority, in the key and the file of this installation; upgrade first where the version cannot be
+    configured.
+    """
     if version is not None and version.era < CONFIGURABLE:
         return _upgrade(agent, version, facts)
     if facts.priority is None:
@@ -83,7 +89,7 @@ def set_priority(agent: Agent, version: AgentVersion | None, facts: TcFacts) -> 
 
 
 def set_handles(agent: Agent, version: AgentVersion | None, facts: TcFacts) -> Sequence[Step]:
-    """Handles of its own: both or none, and different."""
+    """Set handles of the Agent's own: both or none, and different."""
     handles = {"classifier_handle": facts.handles[0]}
     if version is None or version.era >= RAW_HANDLE:
         handles["raw_classifier_handle"] = facts.handles[1]
@@ -91,7 +97,7 @@ def set_handles(agent: Agent, version: AgentVersion | None, facts: TcFacts) -> S
 
 
 def disable_network(agent: Agent, version: AgentVersion | None, facts: TcFacts) -> Sequence[Step]:
-    """The last resort, in the ways that this installation has."""
+    """Disable network detections, as a last resort, in each way that this installation has."""
     steps = []
     if agent.installation is HELM:
         snippet = _nested(["datadog", "securityAgent", "runtime", "network", "enabled"], "false")
@@ -106,7 +112,7 @@ def disable_network(agent: Agent, version: AgentVersion | None, facts: TcFacts) 
 
 
 def change_vendor(_agent: Agent, _version: AgentVersion | None, facts: TcFacts) -> Sequence[Step]:
-    """What the vendor itself can change, and what that endangers."""
+    """Change the vendor's own settings: what can be changed, and what that endangers."""
     steps = []
     for vendor in facts.vendors:
         lines = [f"{vendor.name}: {vendor.knob}."] if vendor.knob else []
@@ -159,7 +165,7 @@ def _setting(
     title: str = "",
     follow: bool = True,
 ) -> Sequence[Step]:
-    """Settings below `network`, where this installation takes them from."""
+    """Set keys below `network`, in the place from which this installation reads them."""
     new = version is not None and version.era >= NEW_KEYS and not old
     variables = {f"{_NEW_ENV if new else _OLD_ENV}{name.upper()}": value for name, value in values.items()}
     tree = [_NEW if new else _OLD, "network"]
@@ -187,7 +193,7 @@ def _setting(
 
 
 def _nested(path: Sequence[str], leaf: Mapping[str, str] | str) -> str:
-    """YAML of one path."""
+    """YAML of nested keys, with a value or a mapping below the last one."""
     lines = [f"{'  ' * depth}{name}:" for depth, name in enumerate(path)]
     if isinstance(leaf, str):
         lines[-1] += f" {leaf}"
@@ -201,7 +207,7 @@ def _step(agent: Agent, title: str, snippet: str) -> Step:
 
 
 def _urls(source: str) -> Sequence[str]:
-    """The addresses of a vendor's sources: pull requests and issues, and files at a commit."""
+    """The URLs of a vendor's sources: pull requests and issues, and files at a commit."""
     found = [
         f"https://github.com/{repo}/issues/{number}"
         for repo, number in re.findall(r"\b([\w.-]+/[\w.-]+)#(\d+)", source)

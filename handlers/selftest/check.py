@@ -1,4 +1,4 @@
-"""One Agent's self-test: what is asked of it, in which order, and the result."""
+"""The self-test check of one Agent: which commands run, in which order, and the result."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from handlers.selftest.trigger import judge_answer, trigger_selftest
 from handlers.version import AgentVersion
 
 POLL_S = 3.0
-"""Between two looks for the results of a self-test that goes on after its command has ended."""
+"""Poll interval for the results of a self-test that goes on after its command has ended."""
 _NOTHING_TELLS = "No container has a status command that would tell."
 
 
 def may_trigger(agent: Agent) -> bool:
-    """Whether a check of this Agent may trigger a self-test. Where the platform does not tell the version, it may."""
+    """Whether a check of this Agent may trigger a self-test. Also true when the platform does not tell the version."""
     version = versions.from_tag(agent.version or "")
     return version is None or era_of(version).triggers
 
 
 def has_triggered(result: AgentResult) -> bool:
-    """Whether the check that came to this result triggered a self-test."""
+    """Whether the check with this result triggered a self-test."""
     return any(triggers_selftest(invocation.argv) for invocation in result.invocations)
 
 
@@ -44,9 +44,9 @@ async def check_agent(
     settings: SelftestSettings = DEFAULTS,
 ) -> AgentResult:
     """
-    Judge one Agent's self-test: a run that is triggered here up to 7.64, the Agent's own last run from 7.65.
+    Check one Agent's self-test: up to 7.64 a run that is triggered here, from 7.65 the Agent's own last run.
 
-    Every failure of the Agent or of the way to it becomes the result; nothing is raised but cancellation.
+    Every failure of the Agent, or of the connection to it, becomes the result. Raises nothing but cancellation.
     """
     return await _Check(CommandRunner(agent, executor, clock, settings)).run()
 
@@ -78,21 +78,21 @@ class _Check:
         return await self._judge_own(era)
 
     async def _ask_version(self) -> None:
-        """A version that cannot be found out counts as new; it is no finding of its own."""
+        """Read the Agent's version. A version that cannot be read counts as new; it is not a finding of its own."""
         choice = version_command(self._agent)
         if choice.container is not None and not self._agent.container(choice.container):
             return
         try:
             completed = await self._runner.ask(choice)
         except (DeadlineExceeded, Unreachable, Vanished) as error:
-            # Whatever is asked next would only cost the same again.
+            # Every further command would fail in the same way, and take as long.
             raise self._runner.cut_short(choice, error) from error
         except ExecError:
             return
         self._version = versions.from_output(decode(completed.output.stdout))
 
     async def _judge_own(self, era: Era) -> Judgement:
-        """The Agent's own result, or why no status tells it."""
+        """Judge the Agent's own last run, or find out why no status shows it."""
         self._results = await read_results(self._runner, self._version, era)
         if self._results.judgement is not None:
             return self._results.judgement
@@ -103,7 +103,7 @@ class _Check:
         return Judgement(found.code, found.detail, evidence)
 
     async def _judge_triggered(self, version: AgentVersion, era: Era) -> Judgement:
-        """The results of a run that is triggered now, waited for as long as this era may take."""
+        """Trigger a self-test and judge its results; polls for them for as long as this era may take."""
         triggered_at = self._clock.now()
         answer = await trigger_selftest(self._runner, version)
         if answer.answer is not AnswerKind.OK:
@@ -122,7 +122,7 @@ class _Check:
             await self._clock.sleep(POLL_S)
 
     def _not_told(self) -> Judgement:
-        """The module took the trigger, and no status tells its results."""
+        """The judgement when the module accepted the trigger, but no status shows its results."""
         evidence = tuple(self._results.evidence)
         if self._results.denied:
             return Judgement("selftest.permission_denied", evidence=evidence)

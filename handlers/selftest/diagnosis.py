@@ -1,7 +1,8 @@
 """
-Why no status tells the results: the module is off, starting, or down; or its socket is where nobody looks.
+Find out why no status shows results: the module is off, starting or down, or security-agent expects its socket
+elsewhere.
 
-Nothing here reaches the module. system-probe is asked for its configuration, and the sockets are looked for with `ls`.
+Nothing here connects to the module. csm reads system-probe's configuration, and looks for the sockets with `ls`.
 """
 
 from __future__ import annotations
@@ -30,29 +31,29 @@ STARTING = timedelta(minutes=3)
 
 @dataclass(slots=True)
 class _Seen:
-    """What was seen of the module from outside."""
+    """Facts about the module, seen from outside."""
 
     settings: ModuleSettings | None = None
     system_probe_refuses: bool = False
-    """Whether nothing listens where system-probe's own commands reach it."""
+    """Whether system-probe's own command was refused a connection: nothing listens on its socket."""
     existing: tuple[str, ...] | None = None
     """Sockets that exist; `None` when that could not be seen."""
     evidence: list[str] = field(default_factory=list)
 
 
 def is_starting(agent: Agent, now: datetime) -> bool:
-    """Whether the container of the module was started a moment ago. False where the platform does not tell."""
+    """Whether the module's container was started less than `STARTING` ago. False when the platform does not tell."""
     container = system_probe_container(agent)
     return bool(container and container.started_at and timedelta() <= now - container.started_at < STARTING)
 
 
 async def ask_settings(runner: CommandRunner) -> ModuleSettings | None:
-    """The module's settings: of the running system-probe, else of its file; `None` when neither tells."""
+    """The module's settings: of the running system-probe, else of its file; `None` when neither can be read."""
     return (await _see_settings(runner)).settings
 
 
 async def diagnose(runner: CommandRunner, statuses: Sequence[RuntimeStatus]) -> Judgement:
-    """Why these statuses, all that there are, do not tell the self-test's results."""
+    """Find out why none of these statuses, which are all of the Agent's, shows the self-test's results."""
     if not system_probe_container(runner.agent) and runner.agent.platform is Platform.KUBERNETES:
         return Judgement("selftest.no_command", evidence=(_containers(runner.agent),))
     seen = await _see_settings(runner)
@@ -108,7 +109,7 @@ def _told_by_settings(settings: ModuleSettings | None) -> str | None:
 
 
 def _told_by_sockets(runner: CommandRunner, seen: _Seen, statuses: Sequence[RuntimeStatus]) -> tuple[str, str]:
-    """A code and its detail."""
+    """A finding code and its detail."""
     if seen.existing == ():
         starting = is_starting(runner.agent, runner.clock.now())
         return ("selftest.module_starting" if starting else "selftest.socket_dead"), ""

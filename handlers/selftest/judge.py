@@ -1,4 +1,7 @@
-"""What a Self Tests block is worth. Pure: a block, an era and a clock in, a judgement out; never greener than the block."""
+"""
+Judge a Self Tests block: the verdict is never better than the evidence. Pure: a block, an era and a clock in, a
+judgement out.
+"""
 
 from __future__ import annotations
 
@@ -13,33 +16,33 @@ from handlers.selftest.eras import Era
 
 _PREFIX = "datadog_agent_cws_self_test_rule_"
 RULES = tuple(f"{_PREFIX}{what}" for what in ("open", "chmod", "chown"))
-"""What must succeed on Linux (DataDog/datadog-agent:pkg/security/probe/selftests/)."""
+"""The tests that must succeed on Linux (DataDog/datadog-agent:pkg/security/probe/selftests/)."""
 _EBPFLESS_RULE = f"{_PREFIX}exec"
 """The only test of an Agent without eBPF (pkg/security/probe/selftests/ebpfless.go@2f40a470)."""
 _FUTURE = timedelta(minutes=5)
-"""How far a result may lie ahead of the clock that it is read by."""
+"""How far a result may be ahead of the clock that its stamp is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a block supports. Without a `code` it is a pass."""
+    """What the evidence supports: a finding code, or a pass when `code` is `None`."""
 
     code: str | None
     detail: str = ""
     evidence: tuple[str, ...] = ()
     reason: str = ""
-    """For people, in place of the code's own summary; empty for that."""
+    """A text for people in place of the code's own summary; empty to use that summary."""
     limits: str = ""
-    """What the block cannot show."""
+    """What the block cannot show, in a sentence or two."""
     hidden: timedelta | None = None
-    """For how long a break may not show in it."""
+    """For how long a failure may not show in the block."""
     tested_at: datetime | None = None
     """By the node's clock, in UTC."""
     age: timedelta | None = None
 
     @property
     def may_improve(self) -> bool:
-        """Whether the same status may tell more a moment later."""
+        """Whether the same status may show more when it is read again a moment later."""
         return self.code in {"selftest.stale", "selftest.never_finished"}
 
 
@@ -47,7 +50,7 @@ def judge_block(block: SelfTests, era: Era, clock: NodeClock, *, triggered_at: d
     """
     Judge a block that was read at `clock`.
 
-    `triggered_at`: when a self-test was triggered, by the same clock; results of before it are another run's.
+    `triggered_at`: when a self-test was triggered, by the same clock. Earlier results are of another run.
     """
     evidence = clean_lines("\n".join(block.lines))
     if block.faults or block.stamp is None or block.succeeded is None or block.failed is None:
@@ -66,16 +69,16 @@ def judge_block(block: SelfTests, era: Era, clock: NodeClock, *, triggered_at: d
     if age < -_FUTURE:
         return Judgement("selftest.future", evidence=evidence, tested_at=tested_at, age=age)
     if not _is_fresh(age, tested_at, era, triggered_at):
-        # Each Agent's own age in the summary would make an outcome of its own of each.
+        # The age is not in the summary: it differs by Agent, and Agents are grouped by their summaries.
         return Judgement("selftest.stale", evidence=evidence, tested_at=tested_at, age=age)
     return _judge_fresh(block, era, evidence, tested_at, max(age, timedelta()))
 
 
 def compare_judgements(first: Judgement, second: Judgement) -> Judgement:
     """
-    The better evidence of two blocks of one Agent: the later result.
+    The judgement of the better evidence of two blocks of one Agent: that of the later result.
 
-    Both commands ask the same module, so two results of one minute that differ are no evidence at all.
+    Both commands query the same module, so two results of one minute that differ are a contradiction, and no evidence.
     """
     if first.tested_at is None or second.tested_at is None:
         return second if first.tested_at is None and second.code != "selftest.unreadable" else first
@@ -128,7 +131,7 @@ def _passed(era: Era, evidence: tuple[str, ...], tested_at: datetime, age: timed
 
 
 def _notes_on_failure(era: Era) -> Sequence[str]:
-    """What a failure that the Agent shows of its own check may hide."""
+    """Notes on a failure in the Agent's own test: how long it stays shown, and when it may be wrong."""
     if era.triggers:
         return ()
     notes = [
@@ -144,7 +147,7 @@ def _short_names(rules: Sequence[str] | set[str]) -> str:
 
 
 def _period(span: timedelta) -> str:
-    """As it follows `every` and `the last`."""
+    """A duration as it follows `every` and `the last`."""
     return _duration(span).removeprefix("an ")
 
 

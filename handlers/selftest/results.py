@@ -1,4 +1,4 @@
-"""Reading the self-test's results from the statuses of one Agent, and judging them by the node's clock."""
+"""Read the self-test's results from the statuses of one Agent, and judge them by the node's clock."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from handlers.selftest.runner import CommandRunner, is_missing
 from handlers.version import AgentVersion
 
 TRUSTED_SKEW = timedelta(minutes=5)
-"""By how much a status's own clock may differ from csm's before the node is asked for its time."""
+"""How far the clock in a status may differ from csm's before csm reads the node's clock with a command."""
 
 
 @dataclass(slots=True)
 class Results:
-    """What the statuses of one Agent told together."""
+    """The results that were read from the statuses of one Agent."""
 
     judgement: Judgement | None = None
-    """Of the best evidence; `None` when no status tells results."""
+    """The judgement of the best evidence; `None` when no status has results."""
     statuses: list[RuntimeStatus] = field(default_factory=list)
     evidence: list[str] = field(default_factory=list)
-    """That the statuses were asked, and what they said instead of results."""
+    """Which status commands ran, with what they printed instead of results."""
     denied: bool = False
-    """Whether one of them may not be asked by the user that asked."""
+    """Whether csm's user may not run one of the status commands."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """One status, and when it was asked by csm's clock."""
+    """One status, with csm's clock before and after its command."""
 
     choice: AgentCommand
     completed: Completed
@@ -49,9 +49,10 @@ async def read_results(
     runner: CommandRunner, version: AgentVersion | None, era: Era, *, triggered_at: datetime | None = None
 ) -> Results:
     """
-    Ask for statuses until one tells a pass; what is no pass is compared with what the next one tells.
+    Run status commands until one shows a pass. Any other judgement is compared with that of the next status.
 
-    `triggered_at`, by csm's clock: results of before it are another run's. Raises `Finished` when a status does not end.
+    `triggered_at` is by csm's clock; earlier results are of another run. Raises `Finished` when a status command does
+    not end by itself.
     """
     results = Results()
     for choice in status_commands(runner.agent, version):
@@ -76,7 +77,9 @@ async def read_results(
 
 
 def describe_activity(statuses: Sequence[RuntimeStatus]) -> tuple[str, ...]:
-    """What the statuses show of the module at work, beside its self-test. No verdict rests on it (docs/adr/0015)."""
+    """
+    What the statuses show of the module at work, besides its self-test. It does not affect the verdict (docs/adr/0015).
+    """
     seen = []
     for status in statuses:
         if status.tests is not None:
@@ -90,7 +93,7 @@ def describe_activity(statuses: Sequence[RuntimeStatus]) -> tuple[str, ...]:
 
 
 async def _ask_status(runner: CommandRunner, choice: AgentCommand) -> _Answer | None:
-    """One status, as JSON and else as text; `None` where there is no such command."""
+    """Run one status command, as JSON and else as text; `None` when there is no such program."""
     began = runner.clock.now()
     try:
         completed = await runner.ask(choice)
@@ -103,13 +106,13 @@ async def _ask_status(runner: CommandRunner, choice: AgentCommand) -> _Answer | 
         if is_missing(error):
             return None
         raise runner.cut_short(choice, error) from error
-    if completed.exit_status != 0:  # what it printed before it failed is no evidence
+    if completed.exit_status != 0:  # output of a command that failed is no evidence
         status = RuntimeStatus(enabled=status.enabled, trouble=status.trouble)
     return _Answer(choice, completed, status, began, runner.clock.now())
 
 
 def _may_be_asked_as_text(completed: Completed) -> bool:
-    """Whether it printed what is no JSON, or does not know the option."""
+    """Whether to try again as text: the command printed no JSON, or does not know the option."""
     return completed.exit_status == 0 or b"unknown flag" in completed.output.stderr
 
 
@@ -117,9 +120,9 @@ async def _judge(
     runner: CommandRunner, answer: _Answer, block: SelfTests, era: Era, triggered_at: datetime | None
 ) -> Judgement:
     """
-    Judge a block by the node's clock: the one in the status where it is plausible, else one that is asked for.
+    Judge a block by the node's clock: the one in the status where it is plausible, else the one that `date` prints.
 
-    A status as JSON has the time and not the zone, which is asked for where the stamp's abbreviation is ambiguous.
+    A JSON status has the time but not the zone, so `date` also runs when the stamp's abbreviation is ambiguous.
     """
 
     def by(clock: NodeClock) -> Judgement:
@@ -134,18 +137,18 @@ async def _judge(
     completed = await runner.try_to_ask(clock_command(runner.agent))
     if node := read_node_clock(decode(completed.output.stdout)) if completed else None:
         return by(node.advanced((answer.ended - asked).total_seconds()))
-    # Nothing settles what time it is there: a pass must be one by csm's clock and by the one in the status.
+    # The node's time is not certain: a pass must be one by csm's clock and by the clock in the status.
     judgements = [by(clock) for clock in (told, NodeClock(answer.ended)) if clock is not None]
     return next((judgement for judgement in judgements if judgement.code is not None), judgements[0])
 
 
 def _skew(answer: _Answer, clock: NodeClock) -> timedelta:
-    """By how much the node's clock differs from csm's, beyond what the time of the command explains."""
+    """By how much the node's clock differs from csm's, beyond what the duration of the command explains."""
     return max(clock.now - answer.ended, answer.began - clock.now, timedelta())
 
 
 def _shifted(moment: datetime | None, answer: _Answer, clock: NodeClock) -> datetime | None:
-    """A moment by csm's clock, told by the node's."""
+    """Convert a time by csm's clock to the node's clock."""
     if moment is None:
         return None
     if clock.now > answer.ended:

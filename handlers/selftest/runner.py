@@ -1,4 +1,4 @@
-"""Running the commands of one check on one Agent: within their limits, and noted down."""
+"""Run the commands of one check on one Agent, within their limits, and record each of them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from handlers.selftest.judge import Judgement
 
 @dataclass(frozen=True, slots=True)
 class SelftestSettings:
-    """What the check of one Agent may cost. Seconds and bytes, per command."""
+    """Limits for the check of one Agent, in seconds and bytes per command."""
 
     deadline_s: float = 60.0
-    """Of the command that triggers a self-test."""
+    """Deadline of the command that triggers a self-test."""
     status_deadline_s: float = 30.0
-    """Of every other command."""
+    """Deadline of every other command."""
     max_bytes: int = 4 * 1024 * 1024
-    """Of output. Statuses as JSON list some thousand constants."""
+    """Limit for output. JSON statuses list some thousand constants."""
 
 
 DEFAULTS = SelftestSettings()
 
 
 class Finished(Exception):
-    """The judgement is found early; no more is asked."""
+    """The judgement is known early; no further command runs."""
 
     def __init__(self, judgement: Judgement) -> None:
         super().__init__(judgement.code)
@@ -38,14 +38,14 @@ class Finished(Exception):
 
 
 class CommandRunner:
-    """Runs commands on one Agent and remembers them."""
+    """Runs commands on one Agent and records them in `invocations`."""
 
     def __init__(self, agent: Agent, executor: Executor, clock: Clock, settings: SelftestSettings) -> None:
         self.agent = agent
         self.clock = clock
         self.invocations: list[Invocation] = []
         self.decisive: AgentCommand | None = None
-        """The command that the verdict rests on, as far as it has come."""
+        """The command that the verdict is based on, so far."""
         self._executor = executor
         self._settings = settings
 
@@ -59,14 +59,14 @@ class CommandRunner:
         return await self._run(choice, self._settings.status_deadline_s)
 
     async def try_to_ask(self, choice: AgentCommand) -> Completed | None:
-        """Run a command that helps to explain; `None` when it does not end by itself."""
+        """Run a command that only helps to explain a result; `None` when it does not end by itself."""
         try:
             return await self.ask(choice)
         except ExecError:
             return None
 
     def cut_short(self, choice: AgentCommand, error: ExecError) -> Finished:
-        """The judgement of a command that did not end by itself."""
+        """An exception with the judgement of a command that did not end by itself."""
         self.decisive = choice
         said = [
             *clean_lines(str(error)),
@@ -103,5 +103,5 @@ class CommandRunner:
 
 
 def is_missing(error: ExecError) -> bool:
-    """Whether a command was not run because there is no such program."""
+    """Whether a command did not run because there is no such program."""
     return CODES[type(error)] == "agent.binary_missing"

@@ -1,4 +1,4 @@
-"""Triggering a self-test, on an Agent before 7.65: by the right command, at the socket where the module listens."""
+"""Trigger a self-test on an Agent before 7.65: choose the command, and find the socket on which the module listens."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MODULE_DOWN = {"selftest.socket_dead", "selftest.socket_refused"}
 
 async def trigger_selftest(runner: CommandRunner, version: AgentVersion) -> SelftestAnswer:
     """
-    Trigger one self-test; by the next command only when the one before provably triggered nothing.
+    Trigger one self-test. The next command is tried only when the one before certainly triggered nothing.
 
     Raises `Finished` when no command could be run to its end.
     """
@@ -56,10 +56,11 @@ async def trigger_selftest(runner: CommandRunner, version: AgentVersion) -> Self
 
 async def _trigger_wherever(runner: CommandRunner, choice: AgentCommand, *, is_last: bool) -> SelftestAnswer | None:
     """
-    Trigger by one command, at every socket where the module may be; `None` when there is no such program.
+    Trigger with one command, at every socket on which the module may listen; `None` when there is no such program.
 
-    A chart's container seen through its node's engine has its socket where the chart puts it; system-probe.yaml may
-    have moved it, and the command reads the core configuration only.
+    A container of the chart that is reached through its node's Docker engine has its socket where the chart puts it.
+    system-probe.yaml may name another path, which the command does not see, because it reads the core configuration
+    only.
     """
     try:
         answer = await _trigger_once(runner, choice)
@@ -84,7 +85,7 @@ async def _trigger_once(runner: CommandRunner, choice: AgentCommand) -> Selftest
 
 
 def _may_lack_its_socket(runner: CommandRunner, choice: AgentCommand, answer: SelftestAnswer) -> bool:
-    """Whether a command in a container looked elsewhere than where the chart and the Operator put the socket."""
+    """Whether a command in a container used another socket than the one of the chart and the Operator."""
     return (
         runner.agent.platform is not Platform.HOST
         and choice.argv[-3] == "system-probe"
@@ -97,7 +98,7 @@ def _has_no_socket(answer: SelftestAnswer) -> bool:
 
 
 def judge_answer(runner: CommandRunner, answer: SelftestAnswer) -> Judgement:
-    """What an answer other than OK means."""
+    """The judgement for an answer other than OK."""
     code = _CODES[answer.answer]
     if code in _MODULE_DOWN and is_starting(runner.agent, runner.clock.now()):
         code = "selftest.module_starting"
