@@ -29,7 +29,7 @@ from bot.listeners.agent_choices import AgentChoices
 from bot.listeners.context import ListenerContext
 from bot.runs.check import CheckLimits
 from bot.runs.engine import RunEngine
-from bot.runs.pruning import keeping_house, kept
+from bot.runs.pruning import kept, pruning_loop
 from bot.runtime import metrics
 from bot.runtime.ack_gate import AckGate
 from bot.runtime.background_tasks import BackgroundTasks
@@ -40,7 +40,7 @@ from bot.slack.bolt_app import InstrumentedApp
 from bot.slack.client import check_app_token, check_bot, create_client, required_scopes
 from bot.slack.messenger import Messenger
 from bot.slack.socket_mode import DEAD_S, QUIET_S, SocketModeConnection
-from bot.storage.instance_lock import sole
+from bot.storage.instance_lock import hold_instance_lock
 from bot.storage.store import Store
 from handlers.executors.base import Executor
 
@@ -68,49 +68,49 @@ async def bot(settings: Settings, secrets: Secrets) -> AsyncIterator[AsyncApp]:
         client = create_client(secrets.bot_token.get_secret_value(), secrets.api_url, session)
         identity = await check_bot(client, required=required_scopes())
         store = await Store.open(settings.database_url)
-        stack.enter_context(sole(settings.database_url))
+        stack.enter_context(hold_instance_lock(settings.database_url))
         stack.push_async_callback(store.aclose)
         health.ready_if(store.fault)
         targets = await stack.enter_async_context(_closing(executors(settings)))
         messenger = Messenger(client, store)
-        errands = BackgroundTasks()
-        stack.push_async_callback(errands.aclose)
+        background_tasks = BackgroundTasks()
+        stack.push_async_callback(background_tasks.aclose)
         policy = Policy(settings.rules, settings.approvers)
         for glob in policy.pointless(settings.targets):
             log.warning("policy.matches_no_target", on=glob, targets=sorted(settings.targets))
         directory = SlackDirectory(client, team_id=identity.team_id, groups=policy.groups_named)
-        rush = AckGate()
+        ack_gate = AckGate()
         runs = RunEngine(
             store=store,
             messenger=messenger,
             targets=targets,
             commands=commands(settings),
             clock=SystemClock(),
-            pace=CheckLimits(
+            check_limits=CheckLimits(
                 settings.limits.per_target, settings.limits.overall, settings.limits.min_interval.total_seconds()
             ),
             flaring=flaring(settings),
-            rush=rush,
+            ack_gate=ack_gate,
             replica=os.environ.get("CSM_REPLICA", ""),
         )
         stack.push_async_callback(runs.aclose)
         await runs.launch(settings.database_url)
         health.alive_if(runs.fault)
-        desk = ListenerContext(
+        context = ListenerContext(
             runs=runs,
             store=store,
             policy=policy,
             directory=directory,
             messenger=messenger,
-            errands=errands,
+            background_tasks=background_tasks,
             targets=described(settings),
             slash=settings.slack.command,
             platforms={name: executor.platform for name, executor in targets.items()},
-            fleets=AgentChoices(targets, store),
+            agent_choices=AgentChoices(targets, store),
         )
-        errands.run(directory.warm(), name="warm the directory")
-        await stack.enter_async_context(keeping_house(store, kept(settings.retention), messenger.remove_file))
-        app = _bolt(client, secrets, desk, rush)
+        background_tasks.run(directory.warm(), name="warm the directory")
+        await stack.enter_async_context(pruning_loop(store, kept(settings.retention), messenger.remove_file))
+        app = _bolt(client, secrets, context, ack_gate)
         if settings.slack.transport == "socket":
             app_token = secrets.app_token.get_secret_value()
             await check_app_token(client, app_token)
@@ -138,13 +138,13 @@ async def _healthy(stack: contextlib.AsyncExitStack, settings: Settings) -> Heal
     return health
 
 
-def _bolt(client: AsyncWebClient, secrets: Secrets, desk: ListenerContext, rush: AckGate) -> AsyncApp:
+def _bolt(client: AsyncWebClient, secrets: Secrets, context: ListenerContext, ack_gate: AckGate) -> AsyncApp:
     signing_secret = secrets.signing_secret.get_secret_value() or None
     log_as = logging.getLogger("slack_bolt")
-    app = InstrumentedApp(rush=rush, client=client, signing_secret=signing_secret, logger=log_as)
-    command_listeners.register(app, desk)
-    action_listeners.register(app, desk)
-    flare_listeners.register(app, desk)
+    app = InstrumentedApp(ack_gate=ack_gate, client=client, signing_secret=signing_secret, logger=log_as)
+    command_listeners.register(app, context)
+    action_listeners.register(app, context)
+    flare_listeners.register(app, context)
 
     @app.error
     async def failed(error: Exception, response: BoltResponse | None) -> BoltResponse | None:

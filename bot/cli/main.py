@@ -196,7 +196,7 @@ async def _line(options: argparse.Namespace, line: str) -> int:
     try:
         match command:
             case parser.CheckCommand(target=target, agent=agent):
-                return await _examine(options, settings, store, target, agent or "")
+                return await _check(options, settings, store, target, agent or "")
             case parser.FlareCommand():
                 return await _flare(options, settings, store, command)
             case parser.RunsCommand(target=target):
@@ -212,7 +212,7 @@ async def _line(options: argparse.Namespace, line: str) -> int:
         await store.aclose()
 
 
-async def _examine(options: argparse.Namespace, settings: Settings, store: Store, target: str, agent: str) -> int:
+async def _check(options: argparse.Namespace, settings: Settings, store: Store, target: str, agent: str) -> int:
     from bot.commands.registry import commands
     from bot.config.targets import executors
     from bot.listeners.context import run_id
@@ -233,27 +233,27 @@ async def _examine(options: argparse.Namespace, settings: Settings, store: Store
     )
     clock, command = SystemClock(), commands(settings)[options.command]
     limits = settings.limits
-    pace = CheckLimits(limits.per_target, limits.overall, limits.min_interval.total_seconds())
+    check_limits = CheckLimits(limits.per_target, limits.overall, limits.min_interval.total_seconds())
     await store.accept(request)
     executor = executors(settings)[target]
-    examination = TargetCheck(
+    check = TargetCheck(
         request,
         ask=command.ask,
         executor=executor,
         store=store,
         clock=clock,
-        pace=pace,
-        places=ConcurrencySlots(pace),
+        check_limits=check_limits,
+        slots=ConcurrencySlots(check_limits),
         reuse=command.reuse,
     )
     try:
-        with _live(examination, quiet=options.format != "table"), _interruptible(examination, store, request):
+        with _live(check, quiet=options.format != "table"), _interruptible(check, store, request):
             try:
-                async with cancellable(store, clock, request.id, examination.cancel):
-                    await examination.examine()
-                report = await examination.report()
+                async with cancellable(store, clock, request.id, check.cancel):
+                    await check.check_agents()
+                report = await check.report()
             except TargetError as error:
-                report = examination.failed(error)
+                report = check.failed(error)
     finally:
         await executor.aclose()
     await store.finish(request.id, report, time.time())
@@ -293,34 +293,34 @@ async def _flare(options: argparse.Namespace, settings: Settings, store: Store, 
 
 
 @contextlib.contextmanager
-def _live(examination: object, *, quiet: bool) -> Iterator[None]:
+def _live(check: object, *, quiet: bool) -> Iterator[None]:
     from rich.console import Console
 
     from bot.render.terminal import LiveProgress
     from bot.runs.check import TargetCheck
 
-    assert isinstance(examination, TargetCheck)
+    assert isinstance(check, TargetCheck)
     if quiet:
         yield
         return
     with LiveProgress(Console(stderr=True)) as live:
-        examination.on_change = lambda: live.update(examination.progress)
+        check.on_change = lambda: live.update(check.progress)
         yield
 
 
 @contextlib.contextmanager
-def _interruptible(examination: object, store: Store, request: RunRequest) -> Iterator[None]:
+def _interruptible(check: object, store: Store, request: RunRequest) -> Iterator[None]:
     """The first Ctrl-C cancels the run and keeps what was found; the second one ends the program."""
     from bot.runs.check import TargetCheck
 
-    assert isinstance(examination, TargetCheck)
+    assert isinstance(check, TargetCheck)
     loop = asyncio.get_running_loop()
     cancelling: list[asyncio.Task[None]] = []
 
     async def cancel() -> None:
         # In this order: the report reads from the store who cancelled.
         await store.cancel(request.id, request.requested_by)
-        examination.cancel()
+        check.cancel()
 
     def interrupted() -> None:
         loop.remove_signal_handler(signal.SIGINT)

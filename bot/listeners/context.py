@@ -37,13 +37,13 @@ class ListenerContext:
     policy: Policy
     directory: SlackDirectory
     messenger: Messenger
-    errands: BackgroundTasks
+    background_tasks: BackgroundTasks
     targets: Mapping[str, str]
     """Description of each target, by name: `Kubernetes, context prod-a`."""
     slash: str
     """The slash command: `/csm`."""
     platforms: Mapping[str, Platform]
-    fleets: AgentChoices
+    agent_choices: AgentChoices
 
     async def decide(self, user: str, command: str, target: str, channel: str) -> Decision:
         """The policy's decision at this moment."""
@@ -65,7 +65,7 @@ class ListenerContext:
     def remember(self, entry: Entry) -> None:
         """Write an audit entry in the background, for harmless events that need not be audited before the answer."""
         metrics.COMMANDS.labels(_word(entry), entry.event.partition(".")[2]).inc()
-        self.errands.run(self.store.note(entry), name=f"audit {entry.event}")
+        self.background_tasks.run(self.store.note(entry), name=f"audit {entry.event}")
 
     async def accept(
         self,
@@ -118,13 +118,13 @@ def origin(body: Mapping[str, Any]) -> tuple[str, str]:
     return str(body["user"]["id"]), str(channel)
 
 
-def tell(desk: ListenerContext, body: Mapping[str, Any], answer: Payload | None) -> None:
+def tell(context: ListenerContext, body: Mapping[str, Any], answer: Payload | None) -> None:
     """Post an ephemeral answer to the user who clicked, where they clicked, in the background to not delay the ack."""
     if answer is None:
         return
     user, channel = origin(body)
     post = Post("answer", answer["text"], tuple(answer["blocks"]))
-    desk.errands.run(desk.messenger.tell(user, channel, post, thread_ts=_thread(body)), name="tell")
+    context.background_tasks.run(context.messenger.tell(user, channel, post, thread_ts=_thread(body)), name="tell")
 
 
 def _thread(body: Mapping[str, Any]) -> str | None:

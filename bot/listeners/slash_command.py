@@ -25,20 +25,20 @@ MAKING_RUNS = (parser.CheckCommand, parser.FlareCommand, parser.CancelCommand)
 AVAILABLE = (*RUN_COMMANDS, "targets", "runs", "show", "cancel", "help")
 
 
-def register(app: AsyncApp, desk: ListenerContext) -> None:
+def register(app: AsyncApp, context: ListenerContext) -> None:
     """Register the slash command, and an error answer for any other slash command."""
 
-    @app.command(desk.slash)
+    @app.command(context.slash)
     async def csm(ack: AsyncAck, command: dict[str, Any]) -> None:
-        answer = await answer_to(desk, command)
+        answer = await answer_to(context, command)
         await (ack(**answer) if answer else ack())
 
     @app.command(re.compile(".*"))
     async def other(ack: AsyncAck, command: dict[str, Any]) -> None:
-        await ack(f"csm does not know {command['command']}; it answers to {desk.slash}.")
+        await ack(f"csm does not know {command['command']}; it answers to {context.slash}.")
 
 
-async def answer_to(desk: ListenerContext, body: Mapping[str, Any]) -> Payload | None:
+async def answer_to(context: ListenerContext, body: Mapping[str, Any]) -> Payload | None:
     """
     Execute a line. Returns the ephemeral answer for its author.
 
@@ -46,49 +46,49 @@ async def answer_to(desk: ListenerContext, body: Mapping[str, Any]) -> Payload |
     """
     user, channel, line = str(body["user_id"]), str(body["channel_id"]), str(body.get("text") or "")
     try:
-        command = parser.parse(line, known_targets=desk.targets, shown=await desk.visible_targets(user, channel))
-        answer = await _do(desk, command, body, user, channel)
+        command = parser.parse(line, known_targets=context.targets, shown=await context.visible_targets(user, channel))
+        answer = await _do(context, command, body, user, channel)
     except UsageError as error:
-        desk.remember(Entry("command.faulty", user, channel, command=line, outcome="nothing", detail=str(error)))
-        return ephemeral.usage_error(error, desk.slash)
+        context.remember(Entry("command.faulty", user, channel, command=line, outcome="nothing", detail=str(error)))
+        return ephemeral.usage_error(error, context.slash)
     except CsmError as error:
-        desk.remember(Entry("command.failed", user, channel, command=line, outcome="nothing", detail=str(error)))
+        context.remember(Entry("command.failed", user, channel, command=line, outcome="nothing", detail=str(error)))
         return ephemeral.notice(str(error))
     if not isinstance(command, MAKING_RUNS):
-        desk.remember(Entry("command.answered", user, channel, command=str(command)))
+        context.remember(Entry("command.answered", user, channel, command=str(command)))
     return answer
 
 
 async def _do(  # noqa: PLR0911 - one return per command
-    desk: ListenerContext, command: parser.ParsedCommand, body: Mapping[str, Any], user: str, channel: str
+    context: ListenerContext, command: parser.ParsedCommand, body: Mapping[str, Any], user: str, channel: str
 ) -> Payload | None:
     match command:
         case parser.CheckCommand(command=name, target=target, agent=agent):
-            return await _run(desk, body, command=name, target=target, agent=agent or "")
+            return await _run(context, body, command=name, target=target, agent=agent or "")
         case parser.FlareCommand():
-            return await flare_review.ask(desk, body, command)
+            return await flare_review.ask(context, body, command)
         case parser.TargetsCommand():
             return ephemeral.targets_list(
-                [f"{name}: {desk.targets[name]}" for name in await desk.visible_targets(user, channel)]
+                [f"{name}: {context.targets[name]}" for name in await context.visible_targets(user, channel)]
             )
         case parser.RunsCommand(target=target):
-            return await _runs(desk, target, user, channel)
+            return await _runs(context, target, user, channel)
         case parser.ShowCommand(run=run):
-            return await _with_run(desk, run, user, channel, _shown)
+            return await _with_run(context, run, user, channel, _shown)
         case parser.CancelCommand(run=run):
-            return await cancel(desk, run, user, channel)
+            return await cancel(context, run, user, channel)
         case parser.HelpCommand(topic=topic):
-            return ephemeral.help_text([f"{desk.slash} {line}" for line in parser.usage(topic, available=AVAILABLE)])
+            return ephemeral.help_text([f"{context.slash} {line}" for line in parser.usage(topic, available=AVAILABLE)])
 
 
 async def _run(
-    desk: ListenerContext, body: Mapping[str, Any], *, command: str, target: str, agent: str
+    context: ListenerContext, body: Mapping[str, Any], *, command: str, target: str, agent: str
 ) -> Payload | None:
     user, channel = str(body["user_id"]), str(body["channel_id"])
-    decision = await desk.decide(user, command, target, channel)
+    decision = await context.decide(user, command, target, channel)
     if not decision.allowed:
-        return await desk.refuse(user, channel, command, decision.reason, target=target)
-    _, accepted = await desk.accept(
+        return await context.refuse(user, channel, command, decision.reason, target=target)
+    _, accepted = await context.accept(
         command=command,
         target=target,
         agent=agent,
@@ -108,9 +108,9 @@ def joined(record: RunRecord | None) -> Payload | None:
     return ephemeral.joined(record.request.id, record.permalink, ago_s)
 
 
-async def _runs(desk: ListenerContext, target: str | None, user: str, channel: str) -> Payload:
-    visible = set(await desk.visible_targets(user, channel))
-    records = [r for r in await desk.store.recent_runs(target=target) if r.request.target in visible]
+async def _runs(context: ListenerContext, target: str | None, user: str, channel: str) -> Payload:
+    visible = set(await context.visible_targets(user, channel))
+    records = [r for r in await context.store.recent_runs(target=target) if r.request.target in visible]
     return ephemeral.runs_list([_line(record) for record in records])
 
 
@@ -120,10 +120,10 @@ def _line(record: RunRecord) -> str:
 
 
 async def _with_run(
-    desk: ListenerContext, run: str, user: str, channel: str, use: Callable[[RunRecord], Payload]
+    context: ListenerContext, run: str, user: str, channel: str, use: Callable[[RunRecord], Payload]
 ) -> Payload:
-    record = await desk.store.run(run)
-    if record is None or record.request.target not in await desk.visible_targets(user, channel):
+    record = await context.store.run(run)
+    if record is None or record.request.target not in await context.visible_targets(user, channel):
         raise UsageError(f"There is no run {run} that you may see here.", example="runs")
     return use(record)
 
@@ -138,17 +138,17 @@ def _shown(record: RunRecord) -> Payload:
     return ephemeral.run_shown(lines)
 
 
-async def cancel(desk: ListenerContext, run: str, user: str, channel: str) -> Payload:
+async def cancel(context: ListenerContext, run: str, user: str, channel: str) -> Payload:
     """Cancel a run, if the user may. Raises `UsageError` for an unknown run."""
-    record = await desk.store.run(run)
-    person = await desk.directory.person(user)
+    record = await context.store.run(run)
+    person = await context.directory.person(user)
     if record is None:
         raise UsageError(f"There is no run {run}.", example="runs")
     request = record.request
-    decision = desk.policy.may_cancel(person, request.requested_by, request.command, request.target, channel)
+    decision = context.policy.may_cancel(person, request.requested_by, request.command, request.target, channel)
     if not decision.allowed:
-        return await desk.refuse(user, channel, "cancel", decision.reason, target=request.target, run=run)
-    if await desk.runs.cancel(run, user, channel):
+        return await context.refuse(user, channel, "cancel", decision.reason, target=request.target, run=run)
+    if await context.runs.cancel(run, user, channel):
         return ephemeral.notice(f"{run} is being cancelled; what was found so far is kept.")
     why = "has ended already" if not record.on else "is being cancelled already"
     return ephemeral.notice(f"{run} {why}.")

@@ -13,7 +13,7 @@ from handlers.ports import Clock
 
 log = structlog.get_logger(__name__)
 
-LOOK_S = 1.0
+POLL_S = 1.0
 """Poll interval, in seconds."""
 
 
@@ -23,7 +23,7 @@ async def cancellable(store: Store, clock: Clock, run: str, cancel: Callable[[],
 
     async def watch() -> None:
         while not await _is_cancelled(store, run):
-            await clock.sleep(LOOK_S)
+            await clock.sleep(POLL_S)
         cancel()
 
     watching = asyncio.create_task(watch(), name=f"watch {run}")

@@ -75,8 +75,8 @@ class TargetCheck:
         executor: Executor,
         store: Store,
         clock: Clock,
-        pace: CheckLimits,
-        places: ConcurrencySlots,
+        check_limits: CheckLimits,
+        slots: ConcurrencySlots,
         reuse: Reuse = NO_REUSE,
     ) -> None:
         self.request = request
@@ -84,8 +84,8 @@ class TargetCheck:
         self._executor = executor
         self._store = store
         self._clock = clock
-        self._pace = pace
-        self._places = places
+        self._check_limits = check_limits
+        self._slots = slots
         self._reuse = reuse
         self._agents: Sequence[Agent] | None = None
         self._results: dict[str, AgentResult] = {}
@@ -113,7 +113,7 @@ class TargetCheck:
         )
 
     def cancel(self) -> None:
-        """Stop checking. `examine` returns soon, and the results so far are kept."""
+        """Stop checking. `check_agents` returns soon, and the results so far are kept."""
         self._cancel.set()
         self.on_change()
 
@@ -132,11 +132,11 @@ class TargetCheck:
         self.on_change()
         return self._agents
 
-    async def examine(self) -> None:
+    async def check_agents(self) -> None:
         """Check every Agent that has no result yet. Returns early when cancelled."""
         agents = await self.find()
         pending = [agent for agent in agents if agent.name not in self._results]
-        asking = asyncio.ensure_future(gather_bounded(pending, self._answer, at_once=self._pace.per_target))
+        asking = asyncio.ensure_future(gather_bounded(pending, self._answer, at_once=self._check_limits.per_target))
         stopping = asyncio.ensure_future(self._cancel.wait())
         try:
             await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -210,7 +210,7 @@ class TargetCheck:
 
     async def _asked(self, agent: Agent) -> AgentResult:
         wanted = self._clock.monotonic()
-        async with self._places.of(self.request.target):
+        async with self._slots.of(self.request.target):
             metrics.QUEUE_WAIT.observe(self._clock.monotonic() - wanted)
             await self._store.asked(self.request, agent.name, self._clock.now().timestamp())
             try:
@@ -227,7 +227,7 @@ class TargetCheck:
     async def _reusable(self, agent: Agent) -> AgentResult | None:
         """The result to reuse, after waiting for a check in progress. `None` if a new check is due or costs nothing."""
         while self._reuse.may_cost(agent):
-            since = self._clock.now().timestamp() - self._pace.min_interval_s
+            since = self._clock.now().timestamp() - self._check_limits.min_interval_s
             last = (await self._recent(since)).get(agent.name)
             if last is None:
                 return None
@@ -242,7 +242,7 @@ class TargetCheck:
         return None
 
     async def _recent(self, since: float) -> Mapping[str, tuple[float, str, AgentResult | None]]:
-        return await self._places.recent(
+        return await self._slots.recent(
             (self.request.command, self.request.target),
             lambda: self._store.last_asked(self.request.command, self.request.target, since),
         )
@@ -251,15 +251,15 @@ class TargetCheck:
 class ConcurrencySlots:
     """Shared by all checks of one process: concurrency limits, and one query for recently checked Agents."""
 
-    def __init__(self, pace: CheckLimits) -> None:
-        self._pace = pace
-        self._overall = asyncio.Semaphore(pace.overall)
+    def __init__(self, check_limits: CheckLimits) -> None:
+        self._check_limits = check_limits
+        self._overall = asyncio.Semaphore(check_limits.overall)
         self._targets: dict[str, asyncio.Semaphore] = {}
         self._looks: dict[tuple[str, str], asyncio.Task[Mapping[str, tuple[float, str, AgentResult | None]]]] = {}
 
     def of(self, target: str) -> _Slot:
         """A slot for one Agent, under both the limit of its target and the overall limit."""
-        return _Slot(self._targets.setdefault(target, asyncio.Semaphore(self._pace.per_target)), self._overall)
+        return _Slot(self._targets.setdefault(target, asyncio.Semaphore(self._check_limits.per_target)), self._overall)
 
     async def recent(
         self, key: tuple[str, str], look: Callable[[], Awaitable[Mapping[str, tuple[float, str, AgentResult | None]]]]

@@ -47,14 +47,14 @@ class CheckWorkflow(Workflow):
         *,
         targets: Mapping[str, Executor],
         commands: Mapping[str, CommandSpec],
-        pace: CheckLimits,
+        check_limits: CheckLimits,
         turns: Turns,
     ) -> None:
         super().__init__(store, messenger, clock)
         self._targets = targets
         self._commands = commands
-        self._pace = pace
-        self._places = ConcurrencySlots(pace)
+        self._check_limits = check_limits
+        self._slots = ConcurrencySlots(check_limits)
         self._turns = turns
         self._on: dict[str, TargetCheck] = {}
 
@@ -65,52 +65,52 @@ class CheckWorkflow(Workflow):
 
     def cancel(self, run: str) -> None:
         """Cancel a check that is in progress in this process. Its results so far are kept."""
-        if examination := self._on.get(run):
-            examination.cancel()
+        if check := self._on.get(run):
+            check.cancel()
 
     # -- the workflow ---------------------------------------------------------------------------------------------
 
     def opening(self, request: RunRequest) -> Post:
         """The run message, before anything is known."""
-        return run_message.opening(self._examination(request).progress)
+        return run_message.opening(self._make_check(request).progress)
 
     async def proceed(self, run: str) -> None:
         """Check the Agents, show the verdict in the run message, and post the results in as many replies as needed."""
         with tracing.span("run", run=run):
-            await self.step("examine", self._examine, run)
+            await self.step("examine", self._check, run)
         await self.step("close", self._close, run)
         for number in range(await self.step("count", self._count, run)):
             await self.step(f"tell {number}", self._tell, run, number)
         await self.step("attach", self.attach, run)
 
-    async def own_up(self, request: RunRequest) -> None:
+    async def report_internal_error(self, request: RunRequest) -> None:
         """Report an internal error in the run message."""
         reason = f"csm itself failed in {request.id}. Nothing is known about the Agents from this run."
         remedy = f"Ask again. If it happens again, the log of csm has the details under {request.id}."
-        await self.delivery.show(request.id, run_message.failed(self._examination(request).progress, reason, remedy))
+        await self.delivery.show(request.id, run_message.failed(self._make_check(request).progress, reason, remedy))
 
-    async def _examine(self, run: str) -> None:
+    async def _check(self, run: str) -> None:
         """Check the Agents, show the progress, and store the report."""
         opening = await self.delivery.opening(run)
-        examination = self._on[run] = self._examination((await self.record(run)).request)
-        live = LiveMessage(self.messenger, opening, lambda: run_message.opening(examination.progress), self._turns)
+        check = self._on[run] = self._make_check((await self.get_run(run)).request)
+        live = LiveMessage(self.messenger, opening, lambda: run_message.opening(check.progress), self._turns)
         try:
-            async with live, cancellable(self.store, self.clock, run, examination.cancel):
-                examination.on_change = live.changed
-                report = await self._examined(examination)
+            async with live, cancellable(self.store, self.clock, run, check.cancel):
+                check.on_change = live.changed
+                report = await self._run_check(check)
         finally:
             del self._on[run]
         await self.store.finish(run, report, self.now())
 
-    async def _examined(self, examination: TargetCheck) -> Report:
-        request = examination.request
+    async def _run_check(self, check: TargetCheck) -> Report:
+        request = check.request
         try:
-            await examination.examine()
-            return await examination.report()
+            await check.check_agents()
+            return await check.report()
         except TargetError as error:
             await self.store.update_run(request.id, state="running")
             log.info("run.target_failed", run=request.id, target=request.target, error=type(error).__name__)
-            return examination.failed(error)
+            return check.failed(error)
 
     async def _close(self, run: str) -> None:
         """Turn the run message into the verdict."""
@@ -118,8 +118,8 @@ class CheckWorkflow(Workflow):
         if report.agents:
             post = run_message.closing(report)
         else:
-            request = (await self.record(run)).request
-            post = run_message.failed(self._examination(request).progress, report.reason, report.remedy)
+            request = (await self.get_run(run)).request
+            post = run_message.failed(self._make_check(request).progress, report.reason, report.remedy)
         await self.delivery.show(run, post)
 
     async def _count(self, run: str) -> int:
@@ -130,7 +130,7 @@ class CheckWorkflow(Workflow):
 
     # -- helpers ----------------------------------------------------------------------------------------------------
 
-    def _examination(self, request: RunRequest) -> TargetCheck:
+    def _make_check(self, request: RunRequest) -> TargetCheck:
         command = self._commands[request.command]
         return TargetCheck(
             request,
@@ -138,9 +138,9 @@ class CheckWorkflow(Workflow):
             executor=self._targets[request.target],
             store=self.store,
             clock=self.clock,
-            pace=self._pace,
+            check_limits=self._check_limits,
             reuse=command.reuse,
-            places=self._places,
+            slots=self._slots,
         )
 
     def _thread(self, report: Report) -> list[Post]:

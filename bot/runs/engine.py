@@ -20,7 +20,7 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from bot.runs.check import CheckLimits
 from bot.runs.check_workflow import CheckWorkflow, CommandSpec
-from bot.runs.failover import Failover, life_of
+from bot.runs.failover import Failover, instance_id_of
 from bot.runs.flare_outcome import Ending
 from bot.runs.flare_session import FlareServices, Hold
 from bot.runs.flare_workflow import FlareWorkflow
@@ -30,7 +30,7 @@ from bot.slack.live_message import Turns
 from bot.slack.messenger import Messenger
 from bot.storage.approvals import UNDECIDED, Approvals
 from bot.storage.replicas import Replicas
-from bot.storage.store import Accepted, RunRequest, Store, patience
+from bot.storage.store import Accepted, RunRequest, Store, connect_args
 from handlers.executors.base import Executor
 from handlers.ports import Clock
 
@@ -39,13 +39,13 @@ log = structlog.get_logger(__name__)
 WORKFLOW_VERSION = "1"
 """Incremented when the order of steps changes: runs of another version are restarted, not continued (docs/adr/0012)."""
 
-LOOK_S = 0.05
+POLL_S = 0.05
 """Poll interval, in seconds, for decisions made through another replica."""
 
-LOOK_ALONE_S = 1.0
+POLL_SINGLE_S = 1.0
 """Poll interval, in seconds, without other replicas: for what a terminal command writes to the database."""
 
-BEAT_S = 2.0
+HEARTBEAT_S = 2.0
 """Heartbeat interval of a replica, in seconds."""
 
 DEAD_AFTER_S = 12.0
@@ -76,36 +76,36 @@ class RunEngine:
         targets: Mapping[str, Executor],
         commands: Mapping[str, CommandSpec],
         clock: Clock,
-        pace: CheckLimits,
+        check_limits: CheckLimits,
         flaring: FlareHandling,
-        rush: AckGate | None = None,
+        ack_gate: AckGate | None = None,
         replica: str = "",
         dead_after_s: float = DEAD_AFTER_S,
-        look_s: float | None = None,
+        poll_s: float | None = None,
     ) -> None:
         self._store = store
-        self.life = life_of(WORKFLOW_VERSION, f"{replica[:32]}-{secrets.token_hex(8)}".strip("-"))
+        self.instance_id = instance_id_of(WORKFLOW_VERSION, f"{replica[:32]}-{secrets.token_hex(8)}".strip("-"))
         """Instance id: names this process, with a new value at every start."""
         self.approvals = Approvals(store)
         self._replicas = Replicas(store, dead_after_s=dead_after_s)
-        self._beat_s = dead_after_s / DEAD_AFTER_S * BEAT_S
+        self._beat_s = dead_after_s / DEAD_AFTER_S * HEARTBEAT_S
         self._shared = store.engine.dialect.name != "sqlite"
         self._clock = clock
         turns = Turns()
-        self._examinations = CheckWorkflow(
-            store, messenger, clock, targets=targets, commands=commands, pace=pace, turns=turns
+        self._checks = CheckWorkflow(
+            store, messenger, clock, targets=targets, commands=commands, check_limits=check_limits, turns=turns
         )
         self._flares = FlareWorkflow(
             store,
             messenger,
             parts=FlareServices(
-                flaring.hold, store, self.approvals, clock, self.life, flaring.expires_s, flaring.keep_copy
+                flaring.hold, store, self.approvals, clock, self.instance_id, flaring.expires_s, flaring.keep_copy
             ),
             targets=targets,
             turns=turns,
-            look_s=look_s or (LOOK_S if self._shared else LOOK_ALONE_S),
+            poll_s=poll_s or (POLL_S if self._shared else POLL_SINGLE_S),
         )
-        self._rush = rush or AckGate()
+        self._ack_gate = ack_gate or AckGate()
         self._to_start: asyncio.Queue[RunRequest] = asyncio.Queue()
         self.tasks: list[asyncio.Task[None]] = []
         """Tasks that run as long as this process does."""
@@ -119,9 +119,9 @@ class RunEngine:
         Where several replicas share a database, each is an executor of its own, and resumes the runs of dead
         replicas. On SQLite there is one process, so all unfinished runs are those of an earlier one.
         """
-        executor_id = self.life if self._shared else "local"
+        executor_id = self.instance_id if self._shared else "local"
         if self._shared:
-            await self._replicas.alive(self.life)
+            await self._replicas.alive(self.instance_id)
         config = DBOSConfig(
             name="csm",
             system_database_url=database_url,
@@ -129,26 +129,28 @@ class RunEngine:
             executor_id=executor_id,
             notification_listener_polling_interval_sec=0.05,
             log_level="WARNING",
-            db_engine_kwargs={"connect_args": {"application_name": "csm", **patience(database_url)}},
+            db_engine_kwargs={"connect_args": {"application_name": "csm", **connect_args(database_url)}},
         )
         logging.getLogger("dbos").setLevel(logging.WARNING)
         DBOS(config=config)
-        self._workflow = self._registered("csm.run", self._examinations)
+        self._workflow = self._registered("csm.run", self._checks)
         self._flare_workflow = self._registered("csm.flare", self._flares)
         DBOS.launch()
-        succession = Failover(self._store, self._replicas, version=WORKFLOW_VERSION, life=self.life, start=self._start)
-        await succession.start_unfinished()
+        failover = Failover(
+            self._store, self._replicas, version=WORKFLOW_VERSION, instance_id=self.instance_id, start=self._start
+        )
+        await failover.start_unfinished()
         self.tasks = [
             asyncio.create_task(self._start_runs(), name="start runs"),
             asyncio.create_task(self._flares.watch(), name="watch flares"),
         ]
         if self._shared:
-            self.tasks.append(asyncio.create_task(succession.watch(self._beat_s), name="succeed the dead"))
+            self.tasks.append(asyncio.create_task(failover.watch(self._beat_s), name="succeed the dead"))
 
     @property
     def open(self) -> int:
         """Number of runs that are checking Agents right now."""
-        return self._examinations.on
+        return self._checks.on
 
     def fault(self) -> str:
         """Which of `tasks` have ended although they never should, or an empty string."""
@@ -166,7 +168,7 @@ class RunEngine:
         await asyncio.gather(*tasks, return_exceptions=True)
         await end_engine()
         if self._shared:
-            await self._replicas.left(self.life)
+            await self._replicas.left(self.instance_id)
 
     async def decide(
         self, run: str, decision: str, *, sha256: str, by: str, where: str, confirmed_host: str = ""
@@ -195,7 +197,7 @@ class RunEngine:
 
     async def holds(self, holder: str) -> bool:
         """Whether the process with the instance id `holder` is alive, and so still holds its archives."""
-        return holder == self.life or (self._shared and await self._replicas.is_alive(holder))
+        return holder == self.instance_id or (self._shared and await self._replicas.is_alive(holder))
 
     async def accept(self, request: RunRequest) -> Accepted:
         """
@@ -213,7 +215,7 @@ class RunEngine:
         """Cancel a run. Its results so far are kept. False when it has ended or was cancelled before."""
         asked = await self._store.cancel(run, by, where)
         if asked:
-            self._examinations.cancel(run)
+            self._checks.cancel(run)
             self._flares.end(run, Ending.CANCELLED)
         return asked
 
@@ -232,7 +234,7 @@ class RunEngine:
     async def _start_runs(self) -> None:
         while True:
             request = await self._to_start.get()
-            await self._rush.over()
+            await self._ack_gate.over()
             await self._start(request)
 
     async def _start(self, request: RunRequest) -> None:

@@ -24,7 +24,7 @@ UNFINISHED = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 """The engine's status values for a workflow that has not ended."""
 
 
-def life_of(version: str, mark: str) -> str:
+def instance_id_of(version: str, mark: str) -> str:
     """
     The instance id of a process, which starts with the version of the runs that it can continue.
 
@@ -42,17 +42,17 @@ class Failover:
         replicas: Replicas,
         *,
         version: str,
-        life: str,
+        instance_id: str,
         start: Callable[[RunRequest], Awaitable[None]],
     ) -> None:
         self._store = store
         self._replicas = replicas
         self._version = version
-        self._life = life
+        self._life = instance_id
         self._start = start
         self._shared = store.engine.dialect.name != "sqlite"
 
-    async def watch(self, beat_s: float) -> None:
+    async def watch(self, heartbeat_s: float) -> None:
         """Send heartbeats, and take over the runs of dead processes, until cancelled."""
         while True:
             try:
@@ -63,7 +63,7 @@ class Failover:
                         await self._succeed(replica)
             except Exception:  # any error: a process that stops sending heartbeats is taken for dead
                 log.exception("replica.watch_failed")
-            await asyncio.sleep(beat_s)
+            await asyncio.sleep(heartbeat_s)
 
     async def start_unfinished(self) -> None:
         """
@@ -92,4 +92,4 @@ class Failover:
     async def _is_orphan(self, found: WorkflowStatus) -> bool:
         if found.app_version == self._version or found.status not in UNFINISHED:
             return False
-        return not self._shared or not await self._replicas.any_alive(life_of(found.app_version or "", ""))
+        return not self._shared or not await self._replicas.any_alive(instance_id_of(found.app_version or "", ""))

@@ -44,13 +44,13 @@ class FlareWorkflow(Workflow):
         parts: FlareServices,
         targets: Mapping[str, Executor],
         turns: Turns,
-        look_s: float,
+        poll_s: float,
     ) -> None:
         super().__init__(store, messenger, parts.clock)
         self._parts = parts
         self._targets = targets
         self._turns = turns
-        self._look_s = look_s
+        self._look_s = poll_s
         """Poll interval, in seconds, for decisions made through other processes."""
         self._held: dict[str, FlareRun] = {}
         """The flares that this process is building or holding, by run."""
@@ -86,7 +86,7 @@ class FlareWorkflow(Workflow):
         await self.step("close", self._close, run)
         await self.step("attach", self.attach, run)
 
-    async def own_up(self, request: RunRequest) -> None:
+    async def report_internal_error(self, request: RunRequest) -> None:
         """Report an internal error: upload nothing from here on, and say so on the card and in the run message."""
         report = await self._flare(request).give_up()
         await self.store.finish(request.id, report, self.now())
@@ -95,7 +95,7 @@ class FlareWorkflow(Workflow):
 
     async def _hold(self, run: str) -> None:
         """Build the archive, show the review, wait for the decision, execute it, and store the report."""
-        request = (await self.record(run)).request
+        request = (await self.get_run(run)).request
         opening = await self.delivery.opening(run)
         flare = self._held[run] = self._flare(request)
         progress = LiveMessage(self.messenger, opening, lambda: cards.progress(flare.progress), self._turns)
@@ -145,7 +145,7 @@ class FlareWorkflow(Workflow):
         """Turn the run message into the outcome."""
         row = await self._parts.approvals.get(run)
         ending, decided_by = (row.ending, row.decided_by) if row else ("", "")
-        cancelled_by = (await self.record(run)).cancelled_by
+        cancelled_by = (await self.get_run(run)).cancelled_by
         await self.delivery.show(run, cards.closing(await self.report(run), ending, decided_by, cancelled_by))
 
     # -- decisions, cancellation, shutdown ------------------------------------------------------------------------
@@ -162,8 +162,8 @@ class FlareWorkflow(Workflow):
 
     async def show_record(self, run: str) -> None:
         """Turn the card of an ended run into the record, after a click that shows that it still has buttons."""
-        record = await self.store.run(run)
-        if record is not None and record.report is not None:
+        get_run = await self.store.run(run)
+        if get_run is not None and get_run.report is not None:
             await self._record(run)
 
     async def watch(self) -> None:

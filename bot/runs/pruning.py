@@ -31,9 +31,9 @@ def kept(retention: Retention) -> Keep:
 
 
 @contextlib.asynccontextmanager
-async def keeping_house(store: Store, keep: Keep, remove_file: RemoveFile) -> AsyncIterator[None]:
-    """Run the pruning loop (`keep_house`) while the block runs."""
-    task = asyncio.create_task(keep_house(store, keep, remove_file), name="keep house")
+async def pruning_loop(store: Store, keep: Keep, remove_file: RemoveFile) -> AsyncIterator[None]:
+    """Run the pruning loop (`prune_periodically`) while the block runs."""
+    task = asyncio.create_task(prune_periodically(store, keep, remove_file), name="keep house")
     try:
         yield
     finally:
@@ -41,7 +41,7 @@ async def keeping_house(store: Store, keep: Keep, remove_file: RemoveFile) -> As
         await asyncio.wait({task})
 
 
-async def keep_house(store: Store, keep: Keep, remove_file: RemoveFile, *, every_s: float = EVERY_S) -> None:
+async def prune_periodically(store: Store, keep: Keep, remove_file: RemoveFile, *, every_s: float = EVERY_S) -> None:
     """Prune every `every_s`, until cancelled. A failure is logged, blocks no other work, and is retried next time."""
     works = (partial(remove_files, store, keep, remove_file), partial(_pruned, store, keep), partial(_tell_head, store))
     while True:

@@ -42,7 +42,7 @@ class Workflow(abc.ABC):
         structlog.contextvars.bind_contextvars(run=run)  # for every log line of this workflow and of what it starts
         try:
             if refused := await self.step("announce", self._announce, run):
-                await self.step("apologise", self._apologise, run, refused)
+                await self.step("apologise", self._notify_requester, run, refused)
             else:
                 await self.proceed(run)
         except Exception:  # every accepted run ends visibly, also after an internal error
@@ -65,7 +65,7 @@ class Workflow(abc.ABC):
         """The steps between the announcement and the end."""
 
     @abc.abstractmethod
-    async def own_up(self, request: RunRequest) -> None:
+    async def report_internal_error(self, request: RunRequest) -> None:
         """Called after an internal error: says so in the run message, because every run must end visibly."""
 
     # -- steps of all runs ----------------------------------------------------------------------------------------
@@ -77,19 +77,19 @@ class Workflow(abc.ABC):
 
     async def _announce(self, run: str) -> str:
         """Post the run message. Returns Slack's error code if it is refused, otherwise an empty string."""
-        record = await self.record(run)
-        request = record.request
+        get_run = await self.get_run(run)
+        request = get_run.request
         try:
             sent = await self.messenger.post_once(run, self.opening(request), channel=request.channel)
         except Undeliverable as error:
             return error.error
-        if not record.permalink:
+        if not get_run.permalink:
             await self.store.update_run(run, permalink=await self.messenger.permalink(sent))
         return ""
 
-    async def _apologise(self, run: str, error: str) -> None:
+    async def _notify_requester(self, run: str, error: str) -> None:
         """Notify the requester alone that the run message cannot be posted in the channel."""
-        request = (await self.record(run)).request
+        request = (await self.get_run(run)).request
         post = not_posted(request.where, error)
         if not (request.response_url and await self.messenger.respond(request.response_url, post)):
             with contextlib.suppress(Undeliverable):
@@ -97,28 +97,28 @@ class Workflow(abc.ABC):
 
     async def _give_up(self, run: str) -> None:
         if await self.delivery.is_announced(run):
-            await self.own_up((await self.record(run)).request)
+            await self.report_internal_error((await self.get_run(run)).request)
         else:
-            await self._apologise(run, "internal_error")
+            await self._notify_requester(run, "internal_error")
 
     async def _end(self, run: str) -> None:
-        record = await self.record(run)  # read it before it is done: a run that is done may be pruned at once
+        get_run = await self.get_run(run)  # read it before it is done: a run that is done may be pruned at once
         await self.store.update_run(run, state="done", finished_at=self.now())
-        metrics.RUNS.labels(record.request.command, record.verdict or "none").inc()
-        if record.report is not None:
-            metrics.RUN_SECONDS.labels(record.request.command).observe(record.report.duration_s)
+        metrics.RUNS.labels(get_run.request.command, get_run.verdict or "none").inc()
+        if get_run.report is not None:
+            metrics.RUN_SECONDS.labels(get_run.request.command).observe(get_run.report.duration_s)
 
     # -- helpers for steps ----------------------------------------------------------------------------------------
 
-    async def record(self, run: str) -> RunRecord:
+    async def get_run(self, run: str) -> RunRecord:
         """The stored run, which must have been accepted."""
-        record = await self.store.run(run)
-        assert record is not None, f"{run} was accepted, so it is in the store"
-        return record
+        get_run = await self.store.run(run)
+        assert get_run is not None, f"{run} was accepted, so it is in the store"
+        return get_run
 
     async def report(self, run: str) -> Report:
         """The report of a run, which must have one by now."""
-        report = (await self.record(run)).report
+        report = (await self.get_run(run)).report
         assert report is not None, f"{run} was carried out, so its report is in the store"
         return report
 

@@ -26,7 +26,7 @@ from handlers.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)
 
-BEAT_S = 1.0
+HEARTBEAT_S = 1.0
 STUCK_S = 30.0
 """The event loop counts as stuck when it has not run for this many seconds."""
 
@@ -82,7 +82,7 @@ class HealthServer:
         self._stuck_s = stuck_s
         self._beat = time.monotonic()
         health.alive_if(self._stuck)
-        health.measure(lambda: metrics.LOOP_LAG.set(max(0.0, time.monotonic() - self._beat - BEAT_S)))
+        health.measure(lambda: metrics.LOOP_LAG.set(max(0.0, time.monotonic() - self._beat - HEARTBEAT_S)))
         self._server = _server(health, host, port)
         self._thread = Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True
@@ -112,7 +112,7 @@ class HealthServer:
     async def _beat_on(self) -> None:
         while True:
             self._beat = time.monotonic()
-            await asyncio.sleep(min(BEAT_S, self._stuck_s / 3))
+            await asyncio.sleep(min(HEARTBEAT_S, self._stuck_s / 3))
 
 
 def _verdict(checks: Iterable[Check]) -> tuple[HTTPStatus, str, bytes]:

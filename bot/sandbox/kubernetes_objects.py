@@ -37,7 +37,7 @@ class Missing(Exception):
 
 
 @dataclass(frozen=True)
-class FlareHistory:
+class ServiceAccount:
     """A service account."""
 
     namespace: str
@@ -53,7 +53,7 @@ class Objects:
 
     def __init__(self) -> None:
         self._objects: dict[tuple[str, str, str], dict[str, Any]] = {}
-        self._tokens: dict[str, FlareHistory] = {}
+        self._tokens: dict[str, ServiceAccount] = {}
 
     def create(self, kind: str, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Store an object, and return it as the API does. Raises `Conflict` and `Missing`."""
@@ -96,7 +96,7 @@ class Objects:
         """Issue a token for an account, and return the answer of the subresource `token`. Raises `Missing`."""
         self.get("serviceaccounts", namespace, name)
         token = secrets.token_urlsafe(24)
-        self._tokens[token] = FlareHistory(namespace, name)
+        self._tokens[token] = ServiceAccount(namespace, name)
         seconds = int((request.get("spec") or {}).get("expirationSeconds") or 3600)
         expires = (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {
@@ -107,11 +107,11 @@ class Objects:
             "status": {"token": token, "expirationTimestamp": expires},
         }
 
-    def account(self, token: str) -> FlareHistory | None:
+    def account(self, token: str) -> ServiceAccount | None:
         """The account of a token; `None` for an unknown token."""
         return self._tokens.get(token)
 
-    def allows(self, account: FlareHistory, verb: str, resource: str, namespace: str, name: str = "") -> bool:
+    def allows(self, account: ServiceAccount, verb: str, resource: str, namespace: str, name: str = "") -> bool:
         """Whether a role bound to the account in this namespace allows the verb on the resource."""
         return any(
             {verb, "*"} & set(rule.get("verbs") or ())
@@ -121,7 +121,7 @@ class Objects:
             for rule in self._rules(account, namespace)
         )
 
-    def _rules(self, account: FlareHistory, namespace: str) -> Iterator[Mapping[str, Any]]:
+    def _rules(self, account: ServiceAccount, namespace: str) -> Iterator[Mapping[str, Any]]:
         subject = {"kind": "ServiceAccount", "name": account.name, "namespace": account.namespace}
         for (kind, within, _), binding in self._objects.items():
             if kind != "rolebindings" or within != namespace:

@@ -17,14 +17,14 @@ KINDS = frozenset({"block_actions", "block_suggestion", "view_submission", "view
 class InstrumentedApp(AsyncApp):
     """Bolt app that times each acknowledgement, and counts the unacknowledged requests in the ack gate."""
 
-    def __init__(self, *, rush: AckGate, **options: Any) -> None:
+    def __init__(self, *, ack_gate: AckGate, **options: Any) -> None:
         super().__init__(**options)
-        self._rush = rush
+        self._ack_gate = ack_gate
 
     async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
         """See `AsyncApp.async_dispatch`. Returns when the request is acknowledged."""
         kind = _kind(req.body)
-        with metrics.ACKS.labels(kind).time(), self._rush.waiting():
+        with metrics.ACKS.labels(kind).time(), self._ack_gate.waiting():
             response = await super().async_dispatch(req)
         if response.status != 200:
             metrics.UNACKNOWLEDGED.labels(kind).inc()

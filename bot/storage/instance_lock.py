@@ -14,7 +14,7 @@ from handlers.errors import ConfigurationError
 
 
 @contextlib.contextmanager
-def sole(database_url: str) -> Iterator[None]:
+def hold_instance_lock(database_url: str) -> Iterator[None]:
     """
     Hold the instance lock of this database while the block runs. On PostgreSQL, which several bots may share, no-op.
 

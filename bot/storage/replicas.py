@@ -19,7 +19,7 @@ from bot.storage.store import Store
 LOCK = 0x63736D72
 """Key of the PostgreSQL advisory lock for finding and starting runs that no process executes."""
 
-TURN_S = 0.05
+LOCK_RETRY_S = 0.05
 """Lock retry interval, while another process has the lock."""
 
 
@@ -68,7 +68,7 @@ class Replicas:
         lock = _Lock(self._store.engine)
         try:
             while not await self._store.in_thread(lock.take):  # noqa: ASYNC110 - another process is waited for
-                await asyncio.sleep(TURN_S)
+                await asyncio.sleep(LOCK_RETRY_S)
             yield
         finally:
             await self._store.in_thread(lock.give)

@@ -35,7 +35,7 @@ T = TypeVar("T")
 BUSY_TIMEOUT_MS = 5000
 """How long a SQLite write waits for another process's write before the database counts as locked."""
 
-PATIENCE = {
+CONNECT_ARGS = {
     "connect_timeout": 5,
     "tcp_user_timeout": 15_000,
     "keepalives_idle": 15,
@@ -362,12 +362,12 @@ def exists(database_url: str) -> bool:
     return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
 
 
-def patience(database_url: str) -> Mapping[str, int]:
-    """Connect arguments from `PATIENCE`, without those that the URL sets itself; empty for SQLite."""
+def connect_args(database_url: str) -> Mapping[str, int]:
+    """Connect arguments from `CONNECT_ARGS`, without those that the URL sets itself; empty for SQLite."""
     url = sa.make_url(database_url)
     if url.get_backend_name() == "sqlite":
         return {}
-    return {key: value for key, value in PATIENCE.items() if key not in url.query}
+    return {key: value for key, value in CONNECT_ARGS.items() if key not in url.query}
 
 
 def make_engine(database_url: str) -> sa.Engine:
@@ -379,7 +379,7 @@ def make_engine(database_url: str) -> sa.Engine:
             url.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             isolation_level="READ COMMITTED",
-            connect_args=patience(database_url),
+            connect_args=connect_args(database_url),
         )
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
 

@@ -76,7 +76,7 @@ class Replica:
         self.store = store
         store.life = life
         self.messenger = Messenger(MemoryClient(world.slack, life), store, patience_s=5)  # type: ignore[arg-type]
-        self.errands = BackgroundTasks()
+        self.background_tasks = BackgroundTasks()
         targets = {"this-host": MemoryExecutor()}
         self.runs = RunEngine(
             store=store,
@@ -84,38 +84,38 @@ class Replica:
             targets=targets,  # type: ignore[arg-type]
             commands={},
             clock=world.clock,
-            pace=CheckLimits(),
+            check_limits=CheckLimits(),
             flaring=FlareHandling(world.agent.for_life(life), EXPIRES_S, keep_copy=True),
-            look_s=0.01,
+            poll_s=0.01,
             dead_after_s=0.5,
         )
-        self.desk = ListenerContext(
+        self.context = ListenerContext(
             runs=self.runs,
             store=store,
             policy=POLICY,
             directory=Directory(),  # type: ignore[arg-type]
             messenger=self.messenger,
-            errands=self.errands,
+            background_tasks=self.background_tasks,
             targets={"this-host": "this host"},
             slash="/csm",
             platforms={"this-host": Platform.HOST},
-            fleets=None,  # type: ignore[arg-type] - a host has one Agent
+            agent_choices=None,  # type: ignore[arg-type] - a host has one Agent
         )
 
     async def click(self, user: str, decision: str, button: str) -> Payload | None:
         """A click on a card, as Bolt would hand it over. Returns what the person is told."""
-        answer = await listeners.decide(self.desk, _body(user), decision, button)
-        tell(self.desk, _body(user), answer)
+        answer = await listeners.decide(self.context, _body(user), decision, button)
+        tell(self.context, _body(user), answer)
         return answer
 
     async def confirm(self, user: str, view: Mapping[str, Any], host: str) -> Mapping[str, str]:
         """Submit the modal that asks for the host. Returns what is wrong with what was typed."""
         state = {"values": {"host": {"flare.host": {"type": "plain_text_input", "value": host}}}}
-        return await listeners.confirmed(self.desk, {"user": {"id": user}}, {**view, "state": state})
+        return await listeners.confirmed(self.context, {"user": {"id": user}}, {**view, "state": state})
 
     async def again(self, user: str, run: str) -> Payload | None:
         """A click on `Prepare again`."""
-        return await listeners.prepare_again(self.desk, _body(user), run)
+        return await listeners.prepare_again(self.context, _body(user), run)
 
 
 class World:
@@ -149,7 +149,7 @@ class World:
         return self.other
 
     async def _holds(self, holder: str) -> bool:
-        return self.holder is not None and self.holder.runs.life == holder
+        return self.holder is not None and self.holder.runs.instance_id == holder
 
     async def kill(self) -> None:
         """SIGKILL for the process with the engine."""
@@ -166,7 +166,7 @@ class World:
         for task in tasks:
             task.cancel()
         await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
-        await replica.errands.aclose(0)
+        await replica.background_tasks.aclose(0)
         await replica.store.aclose()
 
     async def stop(self) -> None:
@@ -174,7 +174,7 @@ class World:
         assert self.holder is not None
         replica, self.holder = self.holder, None
         replica.stopped = True
-        await replica.errands.aclose()
+        await replica.background_tasks.aclose()
         await replica.runs.aclose()
         await replica.store.aclose()
 
@@ -182,7 +182,7 @@ class World:
         if self.holder is not None:
             await self.stop()
         if self.other is not None:
-            await self.other.errands.aclose()
+            await self.other.background_tasks.aclose()
             await self.other.store.aclose()
 
     async def ask(self, user: str = ANA) -> str:

@@ -96,7 +96,7 @@ class _Player:
         for run in self.runs:
             await self.world.ended(run)
         # A tell to somebody, a card that is shown again.
-        await self.world.holder.errands.aclose(5)
+        await self.world.holder.background_tasks.aclose(5)
 
     async def _clicked(self) -> None:
         """Until every click has arrived, but for those that died with their process."""

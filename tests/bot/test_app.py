@@ -18,7 +18,7 @@ import yaml
 
 from bot.sandbox.slack.server import LocalSlack
 from bot.slack.client import MANIFEST
-from bot.storage.instance_lock import sole
+from bot.storage.instance_lock import hold_instance_lock
 from bot.storage.schema import schema_version
 from bot.storage.store import Store, make_engine
 
@@ -149,7 +149,7 @@ async def test_a_configuration_with_several_faults_shows_each_with_its_line(tmp_
 
 
 async def test_a_second_bot_on_one_file_is_refused_and_told_who_has_it(config: Path, slack: LocalSlack) -> None:
-    with sole(f"sqlite:///{config.parent / 'csm.db'}"):
+    with hold_instance_lock(f"sqlite:///{config.parent / 'csm.db'}"):
         said = await refused(config, environment(slack))
 
     assert f"belongs to a csm that is running as process {os.getpid()}" in said

@@ -10,26 +10,26 @@ from tests.virtual_time import run
 
 def test_it_is_over_at_once_when_nobody_waits() -> None:
     async def main() -> float:
-        rush = AckGate()
-        with rush.waiting():
+        ack_gate = AckGate()
+        with ack_gate.waiting():
             pass
-        await rush.over()
+        await ack_gate.over()
         return asyncio.get_running_loop().time()
 
     assert run(main()) == 0
 
 
 def test_it_is_over_when_the_last_one_has_been_answered() -> None:
-    rush = AckGate()
+    ack_gate = AckGate()
 
     async def request(seconds: float) -> None:
-        with rush.waiting():
+        with ack_gate.waiting():
             await asyncio.sleep(seconds)
 
     async def main() -> float:
         requests = asyncio.gather(*(request(n / 1000) for n in range(1, 101)))
         await asyncio.sleep(0)
-        await rush.over()
+        await ack_gate.over()
         at = asyncio.get_running_loop().time()
         await requests
         return at
@@ -39,9 +39,9 @@ def test_it_is_over_when_the_last_one_has_been_answered() -> None:
 
 def test_when_it_never_ends_patience_does() -> None:
     async def main() -> float:
-        rush = AckGate()
-        with rush.waiting():
-            await rush.over()
+        ack_gate = AckGate()
+        with ack_gate.waiting():
+            await ack_gate.over()
         return asyncio.get_running_loop().time()
 
     assert run(main()) == PATIENCE_S
