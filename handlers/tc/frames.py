@@ -48,10 +48,10 @@ class Frame:
             if old is new or old == new:
                 continue
             self.escaped |= _forgets_stack(old, new)
-            joined = join(old, new)
+            joined = _join(old, new, widen=widen)
             if joined != old:
                 changed = True
-                self.registers[number] = _widened(old, joined) if widen else joined
+                self.registers[number] = joined
         for offset, (size, value) in list(self.slots.items()):
             theirs = other.slots.get(offset)
             if theirs is None or theirs[0] != size:
@@ -60,10 +60,10 @@ class Frame:
                 changed = True
             elif theirs[1] != value:
                 self.escaped |= _forgets_stack(value, theirs[1])
-                joined = join(value, theirs[1])
+                joined = _join(value, theirs[1], widen=widen)
                 if joined != value:
                     changed = True
-                    self.slots[offset] = (size, _widened(value, joined) if widen else joined)
+                    self.slots[offset] = (size, joined)
         return changed
 
     def forget_memory(self) -> None:
@@ -111,9 +111,14 @@ def _forgets_stack(old: Value, new: Value) -> bool:
     return isinstance(old, StackPointer) != isinstance(new, StackPointer)
 
 
-def _widened(old: Value, joined: Value) -> Value:
-    """Widen a value that keeps changing in a loop: keep its constants, and make the rest unknown."""
-    if isinstance(joined, MapPointer | StackPointer):
+def _join(old: Value, new: Value, *, widen: bool) -> Value:
+    """
+    Join two values. `widen`: what keeps changing in a loop keeps its constants, and the rest becomes unknown.
+
+    A widened value contains every number. It can only gain constants, up to eight, so every loop comes to rest.
+    """
+    joined = join(old, new)
+    if not widen or joined == old or isinstance(joined, MapPointer | StackPointer):
         return joined
     kept = old.constants if isinstance(old, Number) else frozenset[int]()
     return Number(kept | joined.constants if len(kept | joined.constants) <= 8 else kept, (0, U64), joined.why)
