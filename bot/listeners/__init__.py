@@ -1,5 +1,5 @@
 """
-Slack listeners: a module per feature, each with `register(app, desk)`.
+Slack listeners: a module per feature, each with `register(app, context)`.
 
 A listener parses, authorises, accepts the run durably, acks, and does nothing after that: Bolt holds a listener that
 continues after `ack()` only by a local variable, and an exception right after `ack()` undoes the ack

@@ -17,9 +17,9 @@ class BackgroundTasks:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def run(self, errand: Coroutine[Any, Any, Any], *, name: str) -> None:
+    def run(self, work: Coroutine[Any, Any, Any], *, name: str) -> None:
         """Run a coroutine in the background. A failure is logged."""
-        task = asyncio.create_task(errand, name=name)
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -34,4 +34,4 @@ class BackgroundTasks:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("errand.failed", errand=task.get_name(), exc_info=error)
+            log.error("background_task.failed", task=task.get_name(), exc_info=error)

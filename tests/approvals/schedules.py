@@ -35,7 +35,7 @@ class Do:
     there: bool = False
     """Whether the click reaches the other process."""
     pause: int = 0
-    rush: bool = False
+    at_once: bool = False
     """Whether the next thing happens while a click is still on its way."""
 
 
@@ -55,7 +55,7 @@ steps = st.lists(
         which=st.integers(0, 3),
         there=st.booleans(),
         pause=st.sampled_from((0, 0, 1, 5, 20)),
-        rush=st.booleans(),
+        at_once=st.booleans(),
     ),
     min_size=1,
     max_size=14,
@@ -121,7 +121,7 @@ class _Player:
             return
         clicking = asyncio.create_task(replica.click(step.who, step.what, card))
         self.rushing.append((replica, clicking))
-        if not step.rush:
+        if not step.at_once:
             await clicking
 
     async def _both(self, step: Do) -> None:
@@ -195,7 +195,7 @@ class _Player:
         if views and replica is not None:
             typing = asyncio.create_task(replica.confirm(step.who, views[-1 - step.which % len(views)], host))
             self.rushing.append((replica, typing))
-            if not step.rush:
+            if not step.at_once:
                 await typing
 
     async def _slow_copy(self, _step: Do) -> None:

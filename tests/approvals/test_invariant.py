@@ -104,7 +104,7 @@ def test_no_archive_leaves_without_an_approval_on_postgresql(
         (Do("approve", who=ANA),),
         (Do("approve", who=EVE), Do("both", who=EVE)),
         (Do("stale"), Do("approve", who=KIM, there=True), Do("approve")),
-        (Do("shown"), Do("expire"), Do("approve", rush=True)),
+        (Do("shown"), Do("expire"), Do("approve", at_once=True)),
         (Do("shown"), Do("edit"), Do("approve")),
         (Do("shown"), Do("twice"), Do("kill"), Do("kill"), Do("approve")),
         (
