@@ -120,14 +120,7 @@ async def test_at_a_terminal_the_host_is_typed(
 ) -> None:
     cluster.pods[POD].behaviour.fault = "flare_to_host"
     configure(cluster, tmp_path, four_eyes=False)
-    ours, theirs = pty.openpty()
-    process = await start(tmp_path, *LINE, stdin=theirs)
-    os.close(theirs)
-    assert process.stderr is not None
-    with contextlib.closing(os.fdopen(ours, "wb", buffering=0)) as keyboard:
-        assert await prompted(process.stderr)
-        keyboard.write(f"{typed}\n".encode())
-        await process.communicate()
+    assert await answer_at_terminal(tmp_path, typed) == 1
 
     assert told(cluster) == ["y" if uploaded else "n"]
 
@@ -145,15 +138,7 @@ async def test_the_question_at_a_terminal(
     cluster: KubernetesApi, tmp_path: Path, four_eyes: bool, typed: list[str], uploaded: bool
 ) -> None:
     configure(cluster, tmp_path, four_eyes=four_eyes)
-    ours, theirs = pty.openpty()
-    process = await start(tmp_path, *LINE, stdin=theirs)
-    os.close(theirs)
-    assert process.stderr is not None
-    with contextlib.closing(os.fdopen(ours, "wb", buffering=0)) as keyboard:
-        for line in typed:
-            if process.returncode is None and await prompted(process.stderr):
-                keyboard.write(f"{line}\n".encode())
-        await process.communicate()
+    await answer_at_terminal(tmp_path, *typed)
 
     assert bool(uploads(cluster)) is uploaded
     assert told(cluster) == ["y" if uploaded else "n"]
@@ -161,14 +146,7 @@ async def test_the_question_at_a_terminal(
 
 async def test_whoever_asked_is_no_second_person(cluster: KubernetesApi, tmp_path: Path) -> None:
     configure(cluster, tmp_path, four_eyes=True)
-    ours, theirs = pty.openpty()
-    process = await start(tmp_path, *LINE, stdin=theirs)
-    os.close(theirs)
-    assert process.stderr is not None
-    with contextlib.closing(os.fdopen(ours, "wb", buffering=0)) as keyboard:
-        assert await prompted(process.stderr)
-        keyboard.write(f"{getpass.getuser().upper()}\n".encode())
-        await process.communicate()
+    assert await answer_at_terminal(tmp_path, getpass.getuser().upper()) == 1
 
     assert told(cluster) == ["n"]
 
@@ -187,6 +165,22 @@ async def test_ctrl_c_never_uploads(cluster: KubernetesApi, tmp_path: Path) -> N
     assert process.returncode == 3
     assert b"cancelled" in out
     assert told(cluster) == ["n"]
+
+
+async def answer_at_terminal(folder: Path, *lines: str) -> int:
+    """Run the flare at a terminal and type a line at each question. Returns how many questions were answered."""
+    ours, theirs = pty.openpty()
+    process = await start(folder, *LINE, stdin=theirs)
+    os.close(theirs)
+    assert process.stderr is not None
+    answered = 0
+    with contextlib.closing(os.fdopen(ours, "wb", buffering=0)) as keyboard:
+        for line in lines:
+            if process.returncode is None and await prompted(process.stderr):
+                keyboard.write(f"{line}\n".encode())
+                answered += 1
+        await process.communicate()
+    return answered
 
 
 async def prompted(stderr: asyncio.StreamReader) -> bool:
